@@ -1,0 +1,18 @@
+# Warnings and code generation, for our own targets only: `target_link_libraries(x PRIVATE tl_flags)`.
+add_library(tl_flags INTERFACE)
+target_compile_options(tl_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wpedantic -Wstrict-prototypes
+                       -Wno-gnu-zero-variadic-macro-arguments -fno-math-errno -fno-trapping-math)
+target_compile_definitions(tl_flags INTERFACE _GNU_SOURCE)
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_options(tl_flags INTERFACE -O3)
+endif()
+if(TILLER_NATIVE)
+    target_compile_options(tl_flags INTERFACE -march=native)
+    if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+        target_compile_options(tl_flags INTERFACE -mprefer-vector-width=512)
+    endif()
+endif()
+if(TILLER_SANITIZE)
+    target_compile_options(tl_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+    target_link_options(tl_flags INTERFACE -fsanitize=address,undefined)
+endif()
