@@ -16,6 +16,8 @@
 
 #include <tiller/err.h>
 
+#include "base/str.h"
+
 /* The caller owns the result and ends it with cJSON_Delete. `what` names the text in messages, which say line
  * and column. TL_BAD_INPUT. Files up to 256 MiB. */
 cJSON *tl_json_parse(const char *text, size_t n, const char *what, struct tl_err *err);
@@ -40,6 +42,9 @@ bool tl_json_ints(const cJSON *object, const char *key, int64_t *out, size_t mos
  * one line without spaces. Doubles get the fewest digits that read back to the same bits. Fails on a
  * non-finite number. */
 char *tl_json_print(const cJSON *value, bool pretty, struct tl_err *err);
+
+/* Appends a quoted, escaped string. Only what must be escaped is; the rest stays UTF-8. */
+void tl_json_quote(struct tl_str *out, const char *text);
 
 /* Pretty, atomic. */
 bool tl_json_write(const char *path, const cJSON *value, struct tl_err *err);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/str.h"
 #include "io/file.h"
 #include "io/json_scan.h"
 
@@ -28,7 +27,7 @@ static void print_double(struct tl_str *out, double v)
     if (!strpbrk(text, ".e")) tl_str_append(out, ".0"); /* -0.0 and whole numbers above 2^53 stay floats */
 }
 
-static void print_string(struct tl_str *out, const char *text)
+void tl_json_quote(struct tl_str *out, const char *text)
 {
     tl_str_append(out, "\"");
     for (const char *p = text; *p;) {
@@ -67,7 +66,7 @@ static bool print_value(struct tl_str *out, const cJSON *value, bool pretty, int
     bool object = cJSON_IsObject(value);
     if (!object && !cJSON_IsArray(value)) {
         if (cJSON_IsString(value)) {
-            print_string(out, value->valuestring);
+            tl_json_quote(out, value->valuestring);
         } else {
             tl_str_append(out, cJSON_IsTrue(value) ? "true" : cJSON_IsFalse(value) ? "false" : "null");
         }
@@ -77,7 +76,7 @@ static bool print_value(struct tl_str *out, const cJSON *value, bool pretty, int
     for (const cJSON *item = value->child; item; item = item->next) {
         line(out, pretty, depth + 1);
         if (object) {
-            print_string(out, item->string);
+            tl_json_quote(out, item->string);
             tl_str_append(out, pretty ? ": " : ":");
         }
         if (!print_value(out, item, pretty, depth + 1, err)) {
