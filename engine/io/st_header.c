@@ -171,9 +171,32 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct tl_st_tensor *)a)->name, ((const struct tl_st_tensor *)b)->name);
 }
 
+static int entry_by_name(const void *a, const void *b)
+{
+    return by_name(&((const struct entry *)a)->t, &((const struct entry *)b)->t);
+}
+
 static int by_key(const void *a, const void *b)
 {
     return strcmp(((const struct tl_st_meta *)a)->key, ((const struct tl_st_meta *)b)->key);
+}
+
+/* The reference keeps the last of two equal names; here they are an error. */
+static bool check_duplicates(struct reader *r)
+{
+    struct tl_st_file *f = r->file;
+    if (r->n) qsort(r->entries, r->n, sizeof *r->entries, entry_by_name);
+    for (size_t i = 1; i < r->n; i++) {
+        if (entry_by_name(&r->entries[i - 1], &r->entries[i]) == 0) {
+            return tl_err_set(r->err, TL_BAD_INPUT, "%s: the tensor name %.200s appears twice", f->what,
+                              r->entries[i].t.name);
+        }
+    }
+    if (f->n_meta) qsort(f->meta, f->n_meta, sizeof *f->meta, by_key);
+    for (size_t i = 1; i < f->n_meta; i++) {
+        if (by_key(&f->meta[i - 1], &f->meta[i]) == 0) return bad(r, "a metadata key appears twice");
+    }
+    return true;
 }
 
 /* Steps 6 to 10: the tensors tile the buffer, each has the size of its shape, the last ends with the file. */
@@ -229,16 +252,6 @@ static bool settle(struct reader *r, const uint8_t *buffer)
     }
     f->n_tensors = r->n;
     qsort(f->tensors, r->n, sizeof *f->tensors, by_name);
-    for (size_t i = 1; i < r->n; i++) {
-        if (by_name(&f->tensors[i - 1], &f->tensors[i]) == 0) {
-            return tl_err_set(r->err, TL_BAD_INPUT, "%s: the tensor name %.200s appears twice", f->what,
-                              f->tensors[i].name);
-        }
-    }
-    if (f->n_meta) qsort(f->meta, f->n_meta, sizeof *f->meta, by_key);
-    for (size_t i = 1; i < f->n_meta; i++) {
-        if (by_key(&f->meta[i - 1], &f->meta[i]) == 0) return bad(r, "a metadata key appears twice");
-    }
     return true;
 }
 
@@ -271,7 +284,7 @@ bool tl_st_header_read(struct tl_st_file *f, struct tl_err *err)
     if (tl_utf8_prefix(header, n) != n) return bad(&r, "its header is not UTF-8");
     f->pool = malloc(n + 1);
     bool ok = f->pool ? read_members(&r) : out_of_memory(&r);
-    ok = ok && check_offsets(&r, f->n_bytes - 8 - n) && settle(&r, f->bytes + 8 + n);
+    ok = ok && check_duplicates(&r) && check_offsets(&r, f->n_bytes - 8 - n) && settle(&r, f->bytes + 8 + n);
     free(r.entries);
     tl_str_finish(&r.text);
     return ok;
