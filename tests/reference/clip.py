@@ -4,7 +4,7 @@ import json
 import sys
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import (CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection,
                           CLIPVisionConfig, CLIPVisionModelWithProjection)
 
@@ -32,7 +32,7 @@ def to_old_form(path, prefix="text_model."):
     weights = load_file(path / "model.safetensors")
     weights = {k if k.startswith((prefix, "text_projection", "visual_projection")) else prefix + k: v
                for k, v in weights.items()}
-    save_file(weights, str(path / "model.safetensors"), metadata={"format": "pt"})
+    common.save(weights, path / "model.safetensors", {"format": "pt"})
     config = json.loads((path / "config.json").read_text())
     config.pop("dtype", None)
     config["torch_dtype"] = "float32"

@@ -10,6 +10,7 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import copy
+import json
 import pathlib
 import re
 import shutil
@@ -123,14 +124,29 @@ def record(model, inputs, call, wrt_inputs=(), wrt_weights=(), seed=0, aux=None,
     return tensors
 
 
+def save(tensors, file, metadata):
+    """save_file with the metadata in sorted order (the library's own varies from run to run) and the usual mode."""
+    save_file(tensors, str(file), metadata=metadata)
+    raw = file.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:8 + length])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    file.write_bytes(len(text).to_bytes(8, "little") + text + raw[8 + length:])
+    file.chmod(0o644)
+
+
 def save_io(path, tensors, **metadata):
     """Writes PATH/io.safetensors."""
     tensors = {k: v.detach().clone().contiguous() for k, v in tensors.items()}
     metadata = {k: str(v) for k, v in metadata.items()}
-    save_file(tensors, str(path / "io.safetensors"), metadata={"format": "pt", **metadata})
+    save(tensors, path / "io.safetensors", {"format": "pt", **metadata})
     report(path)
 
 
 def report(path):
+    for file in path.rglob("*.safetensors"):
+        file.chmod(0o644)
     size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
     print(f"{path.name}: {size / 1024:.0f} KiB")

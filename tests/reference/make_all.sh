@@ -1,0 +1,9 @@
+#!/bin/sh
+# Makes every committed fixture again: make_all.sh [PYTHON]. See README.md for the packages.
+set -eu
+cd "$(dirname "$0")"
+python=${1:-python3}
+export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
+for script in unet vae clip bpe pipeline lora schedulers; do
+    "$python" "$script.py"
+done
