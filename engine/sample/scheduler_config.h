@@ -1,0 +1,22 @@
+/* Reads diffusers' scheduler_config.json into a scheduler.
+ *
+ * DDPMScheduler and DDIMScheduler are read field by field. Any other class that has betas (PNDM, Euler,
+ * DPM-Solver ...) becomes DDIM with its fields and that class's own defaults, and one warning is logged. What
+ * would change the numbers and is not supported is refused by name: thresholding, learned variances, other
+ * beta schedules, prediction types and spacings, flow matching. */
+#ifndef TL_SAMPLE_SCHEDULER_CONFIG_H
+#define TL_SAMPLE_SCHEDULER_CONFIG_H
+
+#include "base/arena.h"
+#include "sample/scheduler.h"
+
+struct cJSON;
+
+/* trained_betas, if any, live in the arena: keep it until tl_scheduler_init is done. Logs the warning. */
+bool tl_scheduler_config_from_json(const struct cJSON *json, struct tl_arena *arena,
+                                   struct tl_scheduler_config *out, struct tl_err *err);
+
+/* The file at path, parsed and initialised; the caller finishes s. Messages begin with the path. */
+bool tl_scheduler_read(struct tl_scheduler *s, const char *path, struct tl_err *err);
+
+#endif
