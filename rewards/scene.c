@@ -209,27 +209,31 @@ static bool chance(struct dice *d, float p)
     return tl_rng_uniform(d->key, d->next++) < p;
 }
 
-static void draw_spec(struct dice *d, bool two_groups, struct tl_scene_spec *s)
+/* How many groups of how many objects, and the relation. */
+static void draw_layout(struct dice *d, bool two_groups, struct tl_scene_spec *s)
 {
-    *s = (struct tl_scene_spec){.n_groups = 1, .relation = TL_SCENE_AND, .ground = TL_SCENE_OPEN};
     int percent = two_groups ? 45 + below(d, 55) : below(d, 100);
-    s->group[0].count = s->group[1].count = 1;
-    if (percent >= 45) s->n_groups = 2;
-    if (percent >= 45 && percent < 85) {
-        s->relation = TL_SCENE_ABOVE + below(d, 4);
-    } else if (percent >= 85) {
+    *s = (struct tl_scene_spec){.n_groups = percent < 45 ? 1 : 2};
+    s->group[0].count = 1;
+    s->group[1].count = s->n_groups - 1;
+    if (percent >= 85) {
         int doubled = below(d, 4); /* half of the time neither */
         if (doubled < 2) s->group[doubled].count = 2;
+    } else if (percent >= 45) {
+        s->relation = TL_SCENE_ABOVE + below(d, 4);
     } else if (percent >= 25) {
         s->group[0].count = chance(d, 0.6f) ? 2 : 3;
     }
+}
+
+static void draw_groups(struct dice *d, struct tl_scene_spec *s)
+{
     for (int i = 0; i < s->n_groups; i++) {
         struct tl_scene_group *g = &s->group[i];
         g->size = chance(d, 0.5f) ? below(d, tl_scene_total(s) > 2 ? 1 : 2) : TL_SCENE_OPEN;
         g->colour = below(d, TL_SCENE_COLOURS);
         g->shape = below(d, TL_SCENE_SHAPES);
     }
-    if (chance(d, 0.5f)) s->ground = below(d, TL_SCENE_GROUNDS);
 }
 
 void tl_scene_random_spec(struct tl_rng_key key, const struct tl_scene_choice *choice,
@@ -238,10 +242,11 @@ void tl_scene_random_spec(struct tl_rng_key key, const struct tl_scene_choice *c
     struct dice d = {.key = key};
     int most = choice->most > 0 ? choice->most : 3;
     if (choice->held_out && most < 2) most = 2; /* else there would be nothing to find */
-    do draw_spec(&d, choice->held_out, out);
-    while (tl_scene_total(out) > most || !tl_scene_is_typical(out) ||
-           tl_scene_is_held_out(out) != choice->held_out);
-    if (out->n_groups == 1) out->group[1] = (struct tl_scene_group){0};
+    do draw_layout(&d, choice->held_out, out);
+    while (tl_scene_total(out) > most);
+    do draw_groups(&d, out);
+    while (!tl_scene_is_typical(out) || tl_scene_is_held_out(out) != choice->held_out);
+    out->ground = chance(&d, 0.5f) ? below(&d, TL_SCENE_GROUNDS) : TL_SCENE_OPEN;
 }
 
 /* ---- hard negatives ---- */
