@@ -27,7 +27,7 @@ static void degrade(const uint8_t *in, uint32_t sample, uint8_t *out)
     for (int i = 0; i < BYTES; i++) low[i / 3 / SIDE / 4][i / 3 % SIDE / 4][i % 3] += in[i] / 16.0f;
     for (int i = 0; i < BYTES; i++) {
         int x = i / 3 % SIDE, y = i / 3 / SIDE, c = i % 3, n = 0;
-        float near = 0, u = (x + 0.5f) / 4 - 0.5f, v = (y + 0.5f) / 4 - 0.5f;
+        float near = 0, u = ((float)x + 0.5f) / 4 - 0.5f, v = ((float)y + 0.5f) / 4 - 0.5f;
         for (int dy = -1; dy <= 1; dy++)
             for (int dx = -1; dx <= 1; dx++) {
                 if (x + dx < 0 || x + dx >= SIDE || y + dy < 0 || y + dy >= SIDE) continue;
@@ -37,9 +37,11 @@ static void degrade(const uint8_t *in, uint32_t sample, uint8_t *out)
         u = fminf(fmaxf(u, 0), LOW - 1);
         v = fminf(fmaxf(v, 0), LOW - 1);
         int x0 = (int)u, y0 = (int)v, x1 = x0 + (x0 < LOW - 1), y1 = y0 + (y0 < LOW - 1);
-        float top = low[y0][x0][c] + (u - x0) * (low[y0][x1][c] - low[y0][x0][c]);
-        float bottom = low[y1][x0][c] + (u - x0) * (low[y1][x1][c] - low[y1][x0][c]);
-        float value = 0.5f * near / (float)n + 0.5f * (top + (v - y0) * (bottom - top)) + 6 * noise[i];
+        u -= (float)x0;
+        v -= (float)y0;
+        float top = low[y0][x0][c] + u * (low[y0][x1][c] - low[y0][x0][c]);
+        float bottom = low[y1][x0][c] + u * (low[y1][x1][c] - low[y1][x0][c]);
+        float value = 0.5f * near / (float)n + 0.5f * (top + v * (bottom - top)) + 6 * noise[i];
         out[i] = (uint8_t)fminf(fmaxf(value + 0.5f, 0), 255);
     }
 }
@@ -61,7 +63,7 @@ static void measure(bool degraded, const struct tl_scene_choice *choice, uint32_
         if (degraded) degrade(drawn, i, rgb);
         check_ok(tl_scene_read(rgb, SIDE, SIDE, &r, &err), &err);
         tl_scene_check(&s.spec, &r, &f);
-        *share += tl_scene_score(&f) / n;
+        *share += tl_scene_score(&f) / (double)n;
         *exact += (f.n_true == f.n) / (double)n;
         tl_scene_negative(&s.spec, key_of(i), &no);
         tl_scene_check(&no, &r, &f);
