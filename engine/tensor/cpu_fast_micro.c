@@ -1,0 +1,243 @@
+#include "tensor/cpu_fast_micro.h"
+
+/* A tile is mr rows by nv vectors of C, held in registers: 12 x 1, 12 x 2 or 8 x 3 of 32 registers; 6 x 1, 6
+ * x 2 of 16. */
+enum {
+    NV_MAX = TL_VEC_REGISTERS == 32 ? 3 : 2,
+    MR_MAX = TL_VEC_REGISTERS == 32 ? 12 : 6,
+    K_CHUNK = 192, /* rows of B that stay in the first-level cache while all rows of A pass by */
+};
+
+static const int mr_of_nv[4] = {0, MR_MAX, MR_MAX, TL_VEC_REGISTERS == 32 ? 8 : 4};
+
+struct tile {
+    const float *a[MR_MAX];
+    float *c[MR_MAX];
+    const float *init[MR_MAX]; /* what C starts from, beside the bias */
+    bool has_init;
+    const int64_t *seg;
+    int64_t n_seg, len, step;
+    const float *b;
+    int64_t ldb;
+    const float *bias;
+    int last; /* lanes in use in the last vector */
+};
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ALWAYS_INLINE tl_vec load_lanes(const float *p, int v, int nv, int last)
+{
+    return v == nv - 1 ? tl_vec_load_part(p + v * TL_VEC, last) : tl_vec_load(p + v * TL_VEC);
+}
+
+ALWAYS_INLINE void tile_run(const struct tile *t, const int mr, const int nv, const bool along)
+{
+    tl_vec acc[MR_MAX][NV_MAX];
+#pragma GCC unroll 4
+    for (int v = 0; v < nv; v++) {
+        tl_vec bias = t->bias ? load_lanes(t->bias, v, nv, t->last) : (tl_vec){0};
+#pragma GCC unroll 16
+        for (int r = 0; r < mr; r++) acc[r][v] = bias;
+    }
+    if (t->has_init) {
+#pragma GCC unroll 16
+        for (int r = 0; r < mr; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < nv; v++) acc[r][v] += load_lanes(t->init[r], v, nv, t->last);
+    }
+    const float *b = t->b;
+    const int64_t ldb = t->ldb, len = t->len, step = t->step;
+    for (int64_t s = 0; s < t->n_seg; s++) {
+        const float *a[MR_MAX];
+#pragma GCC unroll 16
+        for (int r = 0; r < mr; r++) a[r] = t->a[along ? r : 0] + t->seg[s];
+        for (int64_t i = 0; i < len; i++, b += ldb) {
+            tl_vec w[NV_MAX];
+#pragma GCC unroll 4
+            for (int v = 0; v < nv; v++) w[v] = tl_vec_load(b + v * TL_VEC);
+#pragma GCC unroll 16
+            for (int r = 0; r < mr; r++) {
+                tl_vec x = tl_vec_splat(along ? a[r][i] : a[0][i * step + r]);
+#pragma GCC unroll 4
+                for (int v = 0; v < nv; v++) acc[r][v] += x * w[v];
+            }
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < mr; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < nv; v++) {
+            if (v == nv - 1)
+                tl_vec_store_part(t->c[r] + v * TL_VEC, acc[r][v], t->last);
+            else
+                tl_vec_store(t->c[r] + v * TL_VEC, acc[r][v]);
+        }
+}
+
+#define KERNEL(mr, nv)                                                                                       \
+    static __attribute__((noinline)) void along_##mr##_##nv(const struct tile *t)                            \
+    {                                                                                                        \
+        tile_run(t, mr, nv, true);                                                                           \
+    }                                                                                                        \
+    static __attribute__((noinline)) void across_##mr##_##nv(const struct tile *t)                           \
+    {                                                                                                        \
+        tile_run(t, mr, nv, false);                                                                          \
+    }
+#define KERNELS(nv) KERNEL(1, nv) KERNEL(2, nv) KERNEL(4, nv)
+KERNELS(1)
+KERNELS(2)
+#if defined __AVX512F__
+KERNELS(3)
+KERNEL(12, 1)
+KERNEL(12, 2)
+KERNEL(8, 1)
+KERNEL(8, 2)
+KERNEL(8, 3)
+#else
+KERNEL(6, 1)
+KERNEL(6, 2)
+#endif
+
+typedef void (*kernel)(const struct tile *t);
+#define ROW(mr, nv) [nv - 1][mr] = {across_##mr##_##nv, along_##mr##_##nv}
+#define ROWS(nv)    ROW(1, nv), ROW(2, nv), ROW(4, nv)
+static const kernel kernels[NV_MAX][MR_MAX + 1][2] = {
+    ROWS(1), ROWS(2),
+#if defined __AVX512F__
+    ROWS(3), ROW(12, 1), ROW(12, 2), ROW(8, 1), ROW(8, 2), ROW(8, 3),
+#else
+    ROW(6, 1),  ROW(6, 2),
+#endif
+};
+
+/* The largest tile that fits the rows left: a 12-row tile's rest goes as 8, 4, 2, 1. */
+static int tile_rows(int64_t left, int nv)
+{
+    int full = mr_of_nv[nv];
+    if (left >= full) return full;
+    for (int mr = 8; mr > 1; mr /= 2)
+        if (left >= mr && mr < full && kernels[nv - 1][mr][0]) return mr;
+    return 1;
+}
+
+/* Vectors of columns are dealt evenly to panels of at most NV_MAX. */
+static int64_t panels(int64_t n_vec)
+{
+    return (n_vec + NV_MAX - 1) / NV_MAX;
+}
+
+static int64_t panel_start(int64_t n_vec, int64_t panel)
+{
+    return n_vec * panel / panels(n_vec);
+}
+
+/* One panel of C against one chunk of k. first: C starts from bias, add, or itself; later chunks add to it.
+ */
+static void run_panel(const struct tl_micro *p, struct tile *t, int64_t v0, int nv, bool first)
+{
+    int64_t n0 = v0 * TL_VEC, n_valid = p->n - n0;
+    bool along = p->step == 1;
+    t->last = n_valid >= (int64_t)nv * TL_VEC ? TL_VEC : (int)(n_valid - (int64_t)(nv - 1) * TL_VEC);
+    t->bias = first && p->bias ? p->bias + n0 : NULL;
+    const float *init = !first || p->accumulate ? p->c : p->add;
+    t->has_init = init != NULL;
+    for (int64_t r = 0; r < p->m;) {
+        int mr = tile_rows(p->m - r, nv);
+        for (int j = 0; j < mr; j++) {
+            t->a[j] = p->a + (p->row ? p->row[r + j] : (r + j) * p->lda);
+            int64_t at = (p->c_row ? p->c_row[r + j] : (r + j) * p->ldc) + n0;
+            t->c[j] = p->c + at;
+            t->init[j] = init ? init + at : NULL;
+        }
+        kernels[nv - 1][mr][along](t);
+        r += mr;
+    }
+}
+
+/* Segments seg[0 .. n_seg), of which columns [i0, i0 + len) take part; k0 is their first row of B. */
+static void run_chunk(const struct tl_micro *p, const int64_t *seg, int64_t n_seg, int64_t len, int64_t k0,
+                      bool first)
+{
+    int64_t n_vec = tl_micro_vectors(p->n), k = p->b_rows ? p->b_rows : p->n_seg * p->len;
+    int64_t end = p->n_panels ? p->panel + p->n_panels : panels(n_vec);
+    for (int64_t i = p->panel; i < end; i++) {
+        int64_t v0 = panel_start(n_vec, i);
+        int nv = (int)(panel_start(n_vec, i + 1) - v0);
+        struct tile t = {.seg = seg, .n_seg = n_seg, .len = len, .step = p->step};
+        t.ldb = p->ldb ? p->ldb : (int64_t)nv * TL_VEC;
+        t.b = p->ldb ? p->b + k0 * p->ldb + v0 * TL_VEC : p->b + v0 * TL_VEC * k + (p->b_row + k0) * t.ldb;
+        run_panel(p, &t, v0, nv, first);
+    }
+}
+
+int64_t tl_micro_panels(int64_t n)
+{
+    return panels(tl_micro_vectors(n));
+}
+
+static void add_rows(const struct tl_micro *p)
+{
+    for (int64_t r = 0; r < p->m; r++) {
+        int64_t at = p->c_row ? p->c_row[r] : r * p->ldc;
+        for (int64_t j = 0; j < p->n; j++) p->c[at + j] += p->add[at + j];
+    }
+}
+
+void tl_micro_run(const struct tl_micro *p)
+{
+    static const int64_t zero = 0;
+    const int64_t *seg = p->seg ? p->seg : &zero;
+    if (p->m == 0 || p->n == 0) return;
+    if (p->accumulate && p->add) add_rows(p);
+    if (p->n_seg == 0 || p->len == 0) {
+        run_chunk(p, seg, 0, 0, 0, true);
+    } else if (p->len > K_CHUNK) {
+        int64_t parts = (p->len + K_CHUNK - 1) / K_CHUNK;
+        for (int64_t s = 0; s < p->n_seg; s++)
+            for (int64_t i = 0; i < parts; i++) {
+                int64_t i0 = p->len * i / parts, i1 = p->len * (i + 1) / parts, at = seg[s] + i0 * p->step;
+                run_chunk(p, &at, 1, i1 - i0, s * p->len + i0, s == 0 && i == 0);
+            }
+    } else {
+        int64_t group = K_CHUNK / p->len;
+        for (int64_t s = 0; s < p->n_seg; s += group) {
+            int64_t g = p->n_seg - s < group ? p->n_seg - s : group;
+            run_chunk(p, seg + s, g, p->len, s * p->len, s == 0);
+        }
+    }
+}
+
+size_t tl_micro_packed_size(int64_t k, int64_t n)
+{
+    return (size_t)(k * tl_micro_vectors(n) * TL_VEC);
+}
+
+/* One vector of columns, `valid` of them real, into dst with row stride ld. */
+static void pack_vector(float *dst, int64_t ld, const float *src, const struct tl_micro_pack *p, int valid)
+{
+    if (p->stride_n == 1) {
+        for (int64_t i = 0; i < p->n_k; i++) {
+            const float *s = src + i * p->stride_k;
+            tl_vec_store(dst + i * ld, valid == TL_VEC ? tl_vec_load(s) : tl_vec_load_part(s, valid));
+        }
+        return;
+    }
+    for (int64_t i = 0; i < p->n_k; i++) {
+        float t[TL_VEC] = {0};
+        for (int j = 0; j < valid; j++) t[j] = src[i * p->stride_k + j * p->stride_n];
+        memcpy(dst + i * ld, t, sizeof t);
+    }
+}
+
+void tl_micro_pack(const struct tl_micro_pack *p, int64_t v0, int64_t v1)
+{
+    int64_t n_vec = tl_micro_vectors(p->n), panel = 0;
+    for (int64_t v = v0; v < v1; v++) {
+        while (panel_start(n_vec, panel + 1) <= v) panel++;
+        int64_t start = panel_start(n_vec, panel), nv = panel_start(n_vec, panel + 1) - start;
+        float *dst = p->dst + start * TL_VEC * p->k + p->k0 * nv * TL_VEC + (v - start) * TL_VEC;
+        int64_t left = p->n - v * TL_VEC;
+        pack_vector(dst, nv * TL_VEC, p->src + v * TL_VEC * p->stride_n, p,
+                    left < TL_VEC ? (int)left : TL_VEC);
+    }
+}
