@@ -99,7 +99,8 @@ def main():
         raise SystemExit(f"ill-conditioned: float32 against float64 {error:.1e}")
     embeds = tensors["out.prompt_embeds"], tensors["out.negative_prompt_embeds"]
     clipped = ((tensors["out.image"] == 0) | (tensors["out.image"] == 1)).float().mean().item()
-    print(f"  float32 against float64 {error:.1e}; prompts differ by {common.relative(*embeds):.2f}; {clipped:.0%} of the pixels at the ends of the range")
+    print(f"  float32 against float64 {error:.1e}; prompts differ by {common.relative(*embeds):.2f}; "
+          f"{clipped:.0%} of the pixels at the ends of the range")
     common.save_io(path, tensors, prompt=PROMPT, negative_prompt=NEGATIVE, steps=STEPS, guidance=GUIDANCE, eta=0.0)
 
 
