@@ -184,6 +184,15 @@ static void test_ties_and_bad_numbers(void **state)
     for (int i = 0; i < 4; i++) assert_true(d[i] == 0);
     assert_true(s.loss == 0 && s.n_pairs == 0 && s.n_ties == 6 && s.clipped_pairs == 0);
 
+    /* Rewards 1, 1, 0: pairs (0,2) and (1,2) count. Drop averages over the two, keep over all three. */
+    const double some[3] = {1, 1, 0}, r3[3] = {0.1, 0.4, 0};
+    struct tl_prdp_params q = params(1, 3, 1, 1, INFINITY);
+    check_near(loss(q, r3, r3, some, d).loss, (0.09 + 0.81 + 0.36) / 3, 1e-15);
+    check_near(d[0], 2 * (-0.3 - 0.9) / 3, 1e-15);
+    q.ties = TL_PRDP_TIES_DROP;
+    check_near(loss(q, r3, r3, some, d).loss, (0.81 + 0.36) / 2, 1e-15);
+    check_near(d[0], 2 * -0.9 / 2, 1e-15);
+
     struct tl_err err = {0};
     double rewards[4] = {1, 2, NAN, 3};
     assert_false(tl_prdp_loss(&p, zero, zero, rewards, d, NULL, &err));
