@@ -51,7 +51,7 @@ static bool add_vocabulary(struct tl_clip_bpe *tok, const cJSON *vocab, struct t
     const cJSON *item;
     cJSON_ArrayForEach(item, vocab)
     {
-        int32_t id;
+        int32_t id = -1;
         if (!id_of(item, item->string, &id, err) || !tl_clip_bpe_add_text(tok, item->string, id, err))
             return false;
     }
@@ -204,7 +204,7 @@ static bool add_added_tokens(struct tl_clip_bpe *tok, const cJSON *added, struct
     cJSON_ArrayForEach(item, added)
     {
         const char *text = item->string;
-        int32_t id;
+        int32_t id = -1;
         bool listed = cJSON_IsObject(item);
         if (listed && !tl_json_string(item, "content", NULL, &text, err)) return false;
         if (!text) return tl_err_set(err, TL_BAD_INPUT, "an added token has no content");

@@ -668,6 +668,38 @@ static void test_random(void **state)
     }
 }
 
+/* Files with damaged bytes: an error with a text, or a tokenizer that works. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    static const char MAP[] =
+        "{\"pad_token\":\"!\",\"eos_token\":{\"content\":\"<|endoftext|>\",\"normalized\":true}}";
+    static const char CONFIG[] =
+        "{\"model_max_length\":20,\"added_tokens_decoder\":{\"8\":{\"content\":\"<x>\"}}}";
+    static const char *const WHOLE[4] = {TOY_VOCAB, TOY_MERGES, MAP, CONFIG};
+    size_t opened = 0;
+    for (uint32_t i = 0; i < 600; i++) {
+        struct tl_rng_key key = {.seed = 8, .stream = TL_RNG_TEST, .sample = i};
+        char files[4][256];
+        for (int f = 0; f < 4; f++) snprintf(files[f], sizeof files[f], "%s", WHOLE[f]);
+        char *file = files[tl_rng_below(key, 0, 4)];
+        size_t n = strlen(file), at = tl_rng_below(key, 1, (uint32_t)n);
+        if (i % 3 == 0) file[at] = (char)(1 + tl_rng_below(key, 2, 255));
+        if (i % 3 == 1) file[at] = 0;                              /* cut short */
+        if (i % 3 == 2) memmove(file + at, file + at + 1, n - at); /* a byte lost */
+        struct tl_err err = {0};
+        struct tl_clip_bpe *tok = open_toy(files[0], files[1], files[2], files[3], NULL, &err);
+        if (tok) {
+            opened++;
+            random_texts(tok, i, 2);
+        } else {
+            assert_true(err.code == TL_BAD_INPUT && err.text[0]);
+        }
+        tl_clip_bpe_destroy(&tok);
+    }
+    assert_true(opened > 30 && opened < 500);
+}
+
 /* One endless word costs n log n, not n squared. */
 static void test_long_word(void **state)
 {
@@ -730,8 +762,8 @@ int main(void)
         cmocka_unit_test(test_special_case),  cmocka_unit_test(test_refused),
         cmocka_unit_test(test_whole_file),    cmocka_unit_test(test_train),
         cmocka_unit_test(test_train_order),   cmocka_unit_test(test_reduce),
-        cmocka_unit_test(test_random),        cmocka_unit_test(test_long_word),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_random),        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_long_word),     cmocka_unit_test(test_threads),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     struct tl_clip_bpe *full = tl_file_exists(MERGES) ? full_clip() : NULL;
