@@ -81,6 +81,19 @@ bool tl_exec_bind(struct tl_exec *e, int set, struct tl_store *store, struct tl_
     return true;
 }
 
+bool tl_exec_bind_flat(struct tl_exec *e, int set, struct tl_store *store, struct tl_err *err)
+{
+    tl_val v = set >= 0 && set < TL_N_SETS ? tl_graph_find_param(e->graph, set, TL_STORE_FLAT) : TL_NONE;
+    if (v < 0) return tl_err_set(err, TL_FAIL, "set %d has no flat param", set);
+    if ((size_t)tl_shape_count(tl_shape_of(e->graph, v)) != store->layout->n_elements && store->layout->n_elements)
+        return tl_err_set(err, TL_FAIL, "a flat param of %lld elements, the store has %zu", (long long)tl_shape_count(tl_shape_of(e->graph, v)),
+                          store->layout->n_elements);
+    e->param_offset[v] = 0;
+    e->bound &= e->sets[set] == store->memory;
+    e->sets[set] = store->memory;
+    return true;
+}
+
 bool tl_exec_run(struct tl_exec *e, struct tl_err *err)
 {
     if (!e->bound) {

@@ -17,6 +17,8 @@ size_t tl_exec_bytes(const struct tl_exec *exec); /* of the arena */
 
 /* Binds a store to a set; every param of the graph in that set must be in it, with its shape. Borrowed until another is bound. */
 bool tl_exec_bind(struct tl_exec *exec, int set, struct tl_store *store, struct tl_err *err);
+/* Binds the flat block of a store to a set whose only param is TL_STORE_FLAT, of the layout's n_elements. */
+bool tl_exec_bind_flat(struct tl_exec *exec, int set, struct tl_store *store, struct tl_err *err);
 
 /* Whole tensors, dense, in kernel order. F32 values travel as float, I32 as int32_t. Unknown names are TL_FAIL. */
 bool tl_exec_write(struct tl_exec *exec, const char *input, const void *data, struct tl_err *err);

@@ -29,6 +29,9 @@ struct tl_store_layout *tl_store_layout_create(const struct tl_graph *const *gra
 void tl_store_layout_destroy(struct tl_store_layout **layout);
 const struct tl_store_entry *tl_store_layout_find(const struct tl_store_layout *layout, const char *name);
 
+/* A graph that runs over a whole store as one vector (an optimiser) asks for this param and is bound by tl_exec_bind_flat. */
+#define TL_STORE_FLAT "(flat)"
+
 struct tl_store {
     struct tl_device *device;
     const struct tl_store_layout *layout; /* borrowed: outlives the store */
