@@ -1,289 +1,119 @@
-/* attention and its gradient on the cpu: a head's rows of scores, in blocks that stay in the cache, by the
- * products of cpu_fast_micro.h. A fully masked row gives zeros and an lse of -infinity, as the plain kernel
- * does. */
-#include <math.h>
+/* attention on the cpu. Queries are the lanes: scores[s][t] = k q^T for a block of queries, so that maxima
+ * and sums go by whole vectors, k and v are read where they lie, and heads 8 channels wide still fill the
+ * registers: scores[s, t] = k[s, d] q^T[d, t];   p = exp(scores - max over s);   o^T[d, t] = v^T[d, s] p[s,
+ * t] / sum over s A query that sees nothing (all masked by -infinity) gives zeros and an lse of -infinity, as
+ * the plain kernel does. */
+#include "tensor/cpu_fast_attention.h"
 
-#include "tensor/cpu_fast.h"
+enum {
+    WIDE = 64 / TL_VEC,   /* vectors of queries in a block over few keys */
+    NARROW = 32 / TL_VEC, /* over many: the scores stay in the first-level cache */
+    MANY_KEYS = 192,
+    PIECE_FLOATS = 1 << 13, /* scores, at least, in one piece */
+};
 
-enum { PIECES = 16, ROW_UNIT = 24, ROWS_MAX = 192, BLOCK_FLOATS = 1 << 15 };
-
-struct head {
-    int64_t n, t, s, c, heads, d;
-    int64_t lds;  /* row of scores, whole vectors */
-    int64_t rows; /* of one block */
-    float scale;
-    bool causal;
-    const float *q, *k, *v, *mask, *o, *lse, *d_o;
-    float *out[3], *out_lse;
-    int64_t splits; /* of the rows of one head (forward) */
-    char *workers;
+struct job {
+    struct tl_heads h;
+    float *o, *lse;
+    int64_t rows, blocks, per_piece; /* queries of a block; blocks of one head; blocks of a piece */
+    float *workers;
     size_t worker_floats;
 };
 
-static void head_begin(struct head *h, const struct tl_cpu_call *call)
+/* One vector of queries, t0 .. t0 + TL_VEC - 1, over the keys [0, seen): x is scores, ld apart; becomes exp(x
+ * - max). Returns 1 / sum, and the lse. */
+static tl_vec softmax(const struct tl_heads *h, float *x, int64_t ld, const float *mask, int64_t t0,
+                      int64_t seen, tl_vec *out_lse)
 {
-    const struct tl_shape *q = call->in_shape[0], *k = call->in_shape[1];
-    *h = (struct head){
-        .n = q->dim[0], .t = q->dim[1], .s = k->dim[1], .c = q->dim[2], .heads = call->attr->attention.heads};
-    h->d = h->c / h->heads;
-    h->scale = call->attr->attention.scale;
-    h->causal = call->attr->attention.causal != 0;
-    h->q = call->in[0];
-    h->k = call->in[1];
-    h->v = call->in[2];
-    h->mask = call->n_in > 3 ? call->in[3] : NULL;
-    h->lds = tl_micro_vectors(h->s) * TL_VEC;
-    h->rows = tl_cpu_fast_max(tl_cpu_fast_min(BLOCK_FLOATS / h->lds, ROWS_MAX) / ROW_UNIT, 1) * ROW_UNIT;
+    tl_vec most = tl_vec_splat(-INFINITY), sum = {0};
+    for (int64_t s = 0; s < seen; s++) {
+        tl_vec v = tl_vec_load(x + s * ld);
+        if (mask) v += mask[s];
+        if (h->causal) v = tl_vec_select(tl_vec_lanes() + (int32_t)(t0 - s) >= 0, v, tl_vec_splat(-INFINITY));
+        if (mask || h->causal) tl_vec_store(x + s * ld, v);
+        most = tl_vec_max(most, v);
+    }
+    tl_veci blind = most == -INFINITY;
+    tl_vec from = tl_vec_select(blind, (tl_vec){0}, most);
+    for (int64_t s = 0; s < seen; s++) {
+        tl_vec v = tl_vec_load(x + s * ld), e = tl_vec_exp(v - from);
+        if (mask || h->causal) e = tl_vec_select(v > -INFINITY, e, (tl_vec){0});
+        tl_vec_store(x + s * ld, e);
+        sum += e;
+    }
+    float lane[TL_VEC];
+    tl_vec_store(lane, sum);
+    for (int i = 0; i < TL_VEC; i++) lane[i] = logf(lane[i]);
+    *out_lse = tl_vec_select(blind, tl_vec_splat(-INFINITY), most + tl_vec_load(lane));
+    return tl_vec_select(blind, (tl_vec){0}, 1.0f / sum);
 }
 
-/* rows x d of a head, as B: [d, rows] if turned, else [rows, d]. */
-static void pack_head(const struct head *h, float *dst, const float *src, int64_t rows, bool turned)
+static void block(const struct job *j, int64_t n, int64_t head, int64_t t0, float *memory)
 {
-    struct tl_micro_pack p = {.dst = dst, .k = turned ? h->d : rows, .n = turned ? rows : h->d, .src = src};
-    p.n_k = p.k;
-    p.stride_k = turned ? 1 : h->c;
-    p.stride_n = turned ? h->c : 1;
-    tl_micro_pack(&p, 0, tl_micro_vectors(p.n));
-}
-
-/* out[rows, s] = x[rows, d] B, B packed [d, s] */
-static void score_product(const struct head *h, float *out, const float *x, int64_t rows, const float *packed)
-{
-    struct tl_micro m = {.m = rows,
-                         .n = h->s,
-                         .a = x,
+    const struct tl_heads *h = &j->h;
+    int64_t rows = tl_cpu_fast_min(j->rows, h->t - t0), wide = tl_micro_vectors(rows) * TL_VEC;
+    int64_t keys = tl_heads_at(h, n, h->s, 0, head), at = tl_heads_at(h, n, h->t, t0, head),
+            seen = tl_heads_seen(h, t0 + rows - 1);
+    const float *mask = h->mask ? h->mask + n * h->s : NULL;
+    float *q = memory, *o = q + j->rows * h->d, *inverse = o + j->rows * h->d, *lse = inverse + j->rows,
+          *scores = lse + j->rows;
+    tl_heads_pack(h, q, h->q + at, rows, true);
+    for (int64_t i = 0; i < wide * h->d; i++) q[i] *= h->scale;
+    struct tl_micro m = {.m = seen,
+                         .n = wide,
+                         .a = h->k + keys,
                          .lda = h->c,
                          .n_seg = 1,
                          .len = h->d,
                          .step = 1,
-                         .b = packed,
-                         .c = out,
-                         .ldc = h->lds};
+                         .b = q,
+                         .c = scores,
+                         .ldc = wide};
     tl_micro_run(&m);
-}
-
-/* y[rows, d] = p[rows, seen] B, B packed [s, d] */
-static void value_product(const struct head *h, float *y, const float *p, int64_t rows, int64_t seen,
-                          const float *packed)
-{
-    struct tl_micro m = {.m = rows,
-                         .n = h->d,
-                         .a = p,
-                         .lda = h->lds,
-                         .n_seg = 1,
-                         .len = seen,
-                         .step = 1,
-                         .b = packed,
-                         .b_rows = h->s,
-                         .c = y,
-                         .ldc = h->c};
+    for (int64_t i = 0; i < wide; i += TL_VEC) {
+        tl_vec l;
+        tl_vec_store(inverse + i, softmax(h, scores + i, wide, mask, t0 + i, seen, &l));
+        tl_vec_store(lse + i, l);
+    }
+    if (j->lse) memcpy(j->lse + (n * h->heads + head) * h->t + t0, lse, (size_t)rows * sizeof *lse);
+    m = (struct tl_micro){.m = h->d,
+                          .n = wide,
+                          .a = h->v + keys,
+                          .lda = 1,
+                          .n_seg = 1,
+                          .len = seen,
+                          .step = h->c,
+                          .b = scores,
+                          .ldb = wide,
+                          .c = o,
+                          .ldc = wide};
     tl_micro_run(&m);
+    tl_micro_turn(j->o + at, h->c, o, wide, h->d, rows, inverse);
 }
 
-/* y[s, d] (+)= p[rows, s]^T B, B packed [rows, d] */
-static void key_product(const struct head *h, float *y, const float *p, int64_t rows, const float *packed,
-                        bool accumulate)
+static void piece(void *arg, size_t i, int worker)
 {
-    struct tl_micro m = {.m = h->s,
-                         .n = h->d,
-                         .a = p,
-                         .lda = 1,
-                         .n_seg = 1,
-                         .len = rows,
-                         .step = h->lds,
-                         .b = packed,
-                         .c = y,
-                         .ldc = h->c,
-                         .accumulate = accumulate};
-    tl_micro_run(&m);
-}
-
-static int64_t seen_by(const struct head *h, int64_t t)
-{
-    return h->causal ? tl_cpu_fast_min(t + 1, h->s) : h->s;
-}
-
-/* scale * x + mask of vector i; lanes that are not seen become `hidden`. */
-static inline tl_vec score(const struct head *h, const float *x, const float *mask, int64_t i, int64_t seen,
-                           float hidden)
-{
-    tl_vec v = tl_vec_load(x + i) * h->scale;
-    int64_t left = seen - i;
-    if (mask && left > 0) v += tl_vec_load_part(mask + i, left < TL_VEC ? (int)left : TL_VEC);
-    if (left < TL_VEC) {
-        float lane[TL_VEC];
-        memcpy(lane, &v, sizeof v);
-        for (int64_t j = left > 0 ? left : 0; j < TL_VEC; j++) lane[j] = hidden;
-        memcpy(&v, lane, sizeof v);
-    }
-    return v;
-}
-
-/* Scores to exp(score - max), zeros where nothing is seen; returns 1 / sum. */
-static float softmax_row(const struct head *h, float *x, const float *mask, int64_t seen, float *out_lse)
-{
-    tl_vec most = tl_vec_splat(-INFINITY), sum = {0};
-    for (int64_t i = 0; i < seen; i += TL_VEC) {
-        tl_vec v = score(h, x, mask, i, seen, -INFINITY);
-        tl_vec_store(x + i, v);
-        most = tl_vec_max(most, v);
-    }
-    float max = tl_vec_max_lane(most);
-    *out_lse = max;
-    if (max == -INFINITY) {
-        memset(x, 0, (size_t)h->lds * sizeof *x);
-        return 0;
-    }
-    int64_t i = 0;
-    for (; i < seen; i += TL_VEC) {
-        tl_vec v = tl_vec_load(x + i), e = tl_vec_exp(v - max);
-        e = tl_vec_select(v > -INFINITY, e, (tl_vec){0});
-        tl_vec_store(x + i, e);
-        sum += e;
-    }
-    for (; i < h->lds; i += TL_VEC) tl_vec_store(x + i, (tl_vec){0});
-    float total = tl_vec_sum(sum);
-    *out_lse = max + logf(total);
-    return 1.0f / total;
-}
-
-static void scale_row(float *y, float a, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) y[i] *= a;
-}
-
-static void forward_piece(void *arg, size_t i, int worker)
-{
-    const struct head *h = arg;
-    int64_t at = (int64_t)i, split = at % h->splits, head = at / h->splits % h->heads,
-            n = at / h->splits / h->heads;
-    float *keys = (float *)h->workers + (size_t)worker * h->worker_floats,
-          *values = keys + tl_micro_packed_size(h->d, h->s);
-    float *scores = values + tl_micro_packed_size(h->s, h->d);
-    const float *mask = h->mask ? h->mask + n * h->s : NULL;
-    int64_t first = n * h->s * h->c + head * h->d;
-    pack_head(h, keys, h->k + first, h->s, true);
-    pack_head(h, values, h->v + first, h->s, false);
-    int64_t blocks = tl_cpu_fast_ceil(h->t, h->rows), end = blocks * (split + 1) / h->splits;
-    for (int64_t b = blocks * split / h->splits; b < end; b++) {
-        int64_t t0 = b * h->rows, rows = tl_cpu_fast_min(h->rows, h->t - t0),
-                q = (n * h->t + t0) * h->c + head * h->d;
-        float inverse[ROWS_MAX];
-        score_product(h, scores, h->q + q, rows, keys);
-        for (int64_t r = 0; r < rows; r++) {
-            float lse;
-            inverse[r] = softmax_row(h, scores + r * h->lds, mask, seen_by(h, t0 + r), &lse);
-            if (h->out_lse) h->out_lse[(n * h->heads + head) * h->t + t0 + r] = lse;
-        }
-        value_product(h, h->out[0] + q, scores, rows, seen_by(h, t0 + rows - 1), values);
-        for (int64_t r = 0; r < rows; r++) scale_row(h->out[0] + q + r * h->c, inverse[r], h->d);
+    const struct job *j = arg;
+    const struct tl_heads *h = &j->h;
+    int64_t total = h->n * h->heads * j->blocks,
+            end = tl_cpu_fast_min(((int64_t)i + 1) * j->per_piece, total);
+    for (int64_t b = (int64_t)i * j->per_piece; b < end; b++) {
+        int64_t head = b / j->blocks % h->heads, n = b / j->blocks / h->heads;
+        block(j, n, head, b % j->blocks * j->rows, j->workers + (size_t)worker * j->worker_floats);
     }
 }
 
 bool tl_cpu_fast_attention(const struct tl_cpu_call *call, struct tl_err *err)
 {
-    struct head h;
-    head_begin(&h, call);
-    h.out[0] = call->out[0];
-    h.out_lse = call->out[1];
-    int64_t blocks = tl_cpu_fast_ceil(h.t, h.rows);
-    h.splits = tl_cpu_fast_max(tl_cpu_fast_min(PIECES / (h.n * h.heads), blocks), 1);
-    size_t floats =
-        tl_micro_packed_size(h.d, h.s) + tl_micro_packed_size(h.s, h.d) + (size_t)(h.rows * h.lds);
-    h.worker_floats = tl_cpu_fast_line((int64_t)floats);
-    h.workers =
-        tl_cpu_scratch(call, h.worker_floats * (size_t)tl_pool_threads(call->pool) * sizeof(float), err);
-    if (!h.workers) return false;
-    tl_pool_run(call->pool, (size_t)(h.n * h.heads * h.splits), forward_piece, &h);
-    return true;
-}
-
-/* x: scores to probabilities p; y: do v^T to ds = scale * p * (y - delta). */
-static void grad_row(const struct head *h, float *x, float *y, const float *mask, int64_t seen, float lse,
-                     float delta)
-{
-    int64_t i = 0;
-    if (lse == -INFINITY) seen = 0;
-    for (; i < seen; i += TL_VEC) {
-        tl_vec v = score(h, x, mask, i, seen, -INFINITY);
-        tl_vec p = tl_vec_select(v > -INFINITY, tl_vec_exp(v - lse), (tl_vec){0});
-        tl_vec d = tl_vec_load(y + i) - delta;
-        tl_vec_store(x + i, p);
-        tl_vec_store(y + i, h->scale * p * d);
-    }
-    for (; i < h->lds; i += TL_VEC) {
-        tl_vec_store(x + i, (tl_vec){0});
-        tl_vec_store(y + i, (tl_vec){0});
-    }
-}
-
-static float dot(const float *a, const float *b, int64_t n)
-{
-    tl_vec sum = {0};
-    int64_t i = 0;
-    for (; i + TL_VEC <= n; i += TL_VEC) sum += tl_vec_load(a + i) * tl_vec_load(b + i);
-    if (i < n) sum += tl_vec_load_part(a + i, (int)(n - i)) * tl_vec_load_part(b + i, (int)(n - i));
-    return tl_vec_sum(sum);
-}
-
-/* A worker's memory, in floats. */
-struct grad_memory {
-    float *keys, *values, *keys_plain, *q, *d_o, *p, *ds;
-};
-
-static size_t grad_memory_take(const struct head *h, float *at, struct grad_memory *m)
-{
-    size_t turned = tl_micro_packed_size(h->d, h->s), plain = tl_micro_packed_size(h->s, h->d),
-           rows = tl_micro_packed_size(h->rows, h->d);
-    size_t scores = (size_t)(h->rows * h->lds), sizes[] = {turned, turned, plain, rows, rows, scores, scores},
-           total = 0;
-    float **slot[] = {&m->keys, &m->values, &m->keys_plain, &m->q, &m->d_o, &m->p, &m->ds};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        if (at) *slot[i] = at + total;
-        total += tl_cpu_fast_line((int64_t)sizes[i]);
-    }
-    return total;
-}
-
-static void grad_piece(void *arg, size_t i, int worker)
-{
-    const struct head *h = arg;
-    int64_t head = (int64_t)i % h->heads, n = (int64_t)i / h->heads, first = n * h->s * h->c + head * h->d;
-    struct grad_memory m = {0};
-    grad_memory_take(h, (float *)h->workers + (size_t)worker * h->worker_floats, &m);
-    const float *mask = h->mask ? h->mask + n * h->s : NULL, *lse = h->lse + (n * h->heads + head) * h->t;
-    pack_head(h, m.keys, h->k + first, h->s, true);
-    pack_head(h, m.values, h->v + first, h->s, true);
-    pack_head(h, m.keys_plain, h->k + first, h->s, false);
-    for (int64_t t0 = 0; t0 < h->t; t0 += h->rows) {
-        int64_t rows = tl_cpu_fast_min(h->rows, h->t - t0), q = (n * h->t + t0) * h->c + head * h->d;
-        score_product(h, m.p, h->q + q, rows, m.keys);
-        score_product(h, m.ds, h->d_o + q, rows, m.values);
-        for (int64_t r = 0; r < rows; r++) {
-            float delta = dot(h->o + q + r * h->c, h->d_o + q + r * h->c, h->d);
-            grad_row(h, m.p + r * h->lds, m.ds + r * h->lds, mask, seen_by(h, t0 + r), lse[t0 + r], delta);
-        }
-        value_product(h, h->out[0] + q, m.ds, rows, seen_by(h, t0 + rows - 1), m.keys_plain);
-        pack_head(h, m.q, h->q + q, rows, false);
-        pack_head(h, m.d_o, h->d_o + q, rows, false);
-        key_product(h, h->out[1] + first, m.ds, rows, m.q, t0 > 0);
-        key_product(h, h->out[2] + first, m.p, rows, m.d_o, t0 > 0);
-    }
-}
-
-bool tl_cpu_fast_attention_grad(const struct tl_cpu_call *call, struct tl_err *err)
-{
-    struct head h;
-    head_begin(&h, call);
-    h.o = call->in[4];
-    h.lse = call->in[5];
-    h.d_o = call->in[6];
-    for (int i = 0; i < 3; i++) h.out[i] = call->out[i];
-    struct grad_memory none;
-    h.worker_floats = grad_memory_take(&h, NULL, &none);
-    h.workers =
-        tl_cpu_scratch(call, h.worker_floats * (size_t)tl_pool_threads(call->pool) * sizeof(float), err);
-    if (!h.workers) return false;
-    tl_pool_run(call->pool, (size_t)(h.n * h.heads), grad_piece, &h);
+    struct job j = {.h = tl_heads_of(call), .o = call->out[0], .lse = call->out[1]};
+    const struct tl_heads *h = &j.h;
+    j.rows = tl_cpu_fast_min(tl_micro_vectors(h->t), h->s > MANY_KEYS ? NARROW : WIDE) * TL_VEC;
+    j.blocks = tl_cpu_fast_ceil(h->t, j.rows);
+    j.per_piece = tl_cpu_fast_max(PIECE_FLOATS / (j.rows * (h->s + h->d)), 1);
+    j.worker_floats = tl_cpu_fast_line(j.rows * (h->s + 2 * h->d + 2));
+    j.workers =
+        tl_cpu_scratch(call, j.worker_floats * (size_t)tl_pool_threads(call->pool) * sizeof(float), err);
+    if (!j.workers) return false;
+    tl_pool_run(call->pool, (size_t)tl_cpu_fast_ceil(h->n * h->heads * j.blocks, j.per_piece), piece, &j);
     return true;
 }

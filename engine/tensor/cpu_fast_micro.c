@@ -11,10 +11,13 @@ enum {
 static const int mr_of_nv[4] = {0, MR_MAX, MR_MAX, TL_VEC_REGISTERS == 32 ? 8 : 4};
 
 struct tile {
-    const float *a[MR_MAX];
-    float *c[MR_MAX];
-    const float *init[MR_MAX]; /* what C starts from, beside the bias */
-    bool has_init;
+    const float *a;
+    const int64_t *row; /* rows of A; NULL: lda apart */
+    int64_t lda;
+    float *c;
+    const float *init; /* what C starts from, beside the bias, or NULL; rows as C's */
+    const int64_t *c_row;
+    int64_t ldc;
     const int64_t *seg;
     int64_t n_seg, len, step;
     const float *b;
@@ -30,6 +33,11 @@ ALWAYS_INLINE tl_vec load_lanes(const float *p, int v, int nv, int last)
     return v == nv - 1 ? tl_vec_load_part(p + v * TL_VEC, last) : tl_vec_load(p + v * TL_VEC);
 }
 
+ALWAYS_INLINE int64_t row_at(const int64_t *table, int64_t ld, int r)
+{
+    return table ? table[r] : r * ld;
+}
+
 ALWAYS_INLINE void tile_run(const struct tile *t, const int mr, const int nv, const bool along)
 {
     tl_vec acc[MR_MAX][NV_MAX];
@@ -39,18 +47,19 @@ ALWAYS_INLINE void tile_run(const struct tile *t, const int mr, const int nv, co
 #pragma GCC unroll 16
         for (int r = 0; r < mr; r++) acc[r][v] = bias;
     }
-    if (t->has_init) {
+    if (t->init) {
 #pragma GCC unroll 16
         for (int r = 0; r < mr; r++)
 #pragma GCC unroll 4
-            for (int v = 0; v < nv; v++) acc[r][v] += load_lanes(t->init[r], v, nv, t->last);
+            for (int v = 0; v < nv; v++)
+                acc[r][v] += load_lanes(t->init + row_at(t->c_row, t->ldc, r), v, nv, t->last);
     }
     const float *b = t->b;
     const int64_t ldb = t->ldb, len = t->len, step = t->step;
     for (int64_t s = 0; s < t->n_seg; s++) {
         const float *a[MR_MAX];
 #pragma GCC unroll 16
-        for (int r = 0; r < mr; r++) a[r] = t->a[along ? r : 0] + t->seg[s];
+        for (int r = 0; r < mr; r++) a[r] = t->a + (along ? row_at(t->row, t->lda, r) : 0) + t->seg[s];
         for (int64_t i = 0; i < len; i++, b += ldb) {
             tl_vec w[NV_MAX];
 #pragma GCC unroll 4
@@ -67,10 +76,11 @@ ALWAYS_INLINE void tile_run(const struct tile *t, const int mr, const int nv, co
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < nv; v++) {
+            float *c = t->c + row_at(t->c_row, t->ldc, r) + v * TL_VEC;
             if (v == nv - 1)
-                tl_vec_store_part(t->c[r] + v * TL_VEC, acc[r][v], t->last);
+                tl_vec_store_part(c, acc[r][v], t->last);
             else
-                tl_vec_store(t->c[r] + v * TL_VEC, acc[r][v]);
+                tl_vec_store(c, acc[r][v]);
         }
 }
 
@@ -86,7 +96,7 @@ ALWAYS_INLINE void tile_run(const struct tile *t, const int mr, const int nv, co
 #define KERNELS(nv) KERNEL(1, nv) KERNEL(2, nv) KERNEL(4, nv)
 KERNELS(1)
 KERNELS(2)
-#if defined __AVX512F__
+#if defined __AVX512F__ && defined __AVX512DQ__
 KERNELS(3)
 KERNEL(12, 1)
 KERNEL(12, 2)
@@ -103,7 +113,7 @@ typedef void (*kernel)(const struct tile *t);
 #define ROWS(nv)    ROW(1, nv), ROW(2, nv), ROW(4, nv)
 static const kernel kernels[NV_MAX][MR_MAX + 1][2] = {
     ROWS(1), ROWS(2),
-#if defined __AVX512F__
+#if defined __AVX512F__ && defined __AVX512DQ__
     ROWS(3), ROW(12, 1), ROW(12, 2), ROW(8, 1), ROW(8, 2), ROW(8, 3),
 #else
     ROW(6, 1),  ROW(6, 2),
@@ -140,15 +150,16 @@ static void run_panel(const struct tl_micro *p, struct tile *t, int64_t v0, int 
     t->last = n_valid >= (int64_t)nv * TL_VEC ? TL_VEC : (int)(n_valid - (int64_t)(nv - 1) * TL_VEC);
     t->bias = first && p->bias ? p->bias + n0 : NULL;
     const float *init = !first || p->accumulate ? p->c : p->add;
-    t->has_init = init != NULL;
+    t->lda = p->lda;
+    t->ldc = p->ldc;
     for (int64_t r = 0; r < p->m;) {
+        int64_t c = n0 + (p->c_row ? 0 : r * p->ldc);
+        t->a = p->a + (p->row ? 0 : r * p->lda);
+        t->row = p->row ? p->row + r : NULL;
+        t->c = p->c + c;
+        t->init = init ? init + c : NULL;
+        t->c_row = p->c_row ? p->c_row + r : NULL;
         int mr = tile_rows(p->m - r, nv);
-        for (int j = 0; j < mr; j++) {
-            t->a[j] = p->a + (p->row ? p->row[r + j] : (r + j) * p->lda);
-            int64_t at = (p->c_row ? p->c_row[r + j] : (r + j) * p->ldc) + n0;
-            t->c[j] = p->c + at;
-            t->init[j] = init ? init + at : NULL;
-        }
         kernels[nv - 1][mr][along](t);
         r += mr;
     }
@@ -212,21 +223,42 @@ size_t tl_micro_packed_size(int64_t k, int64_t n)
     return (size_t)(k * tl_micro_vectors(n) * TL_VEC);
 }
 
+/* A square from rows of src, ld apart: n_rows of them, n_cols wide; the rest is zero. */
+static void load_square(tl_vec r[TL_VEC], const float *src, int64_t ld, int n_rows, int n_cols)
+{
+    for (int j = 0; j < TL_VEC; j++) r[j] = j < n_rows ? tl_vec_load_part(src + j * ld, n_cols) : (tl_vec){0};
+}
+
 /* One vector of columns, `valid` of them real, into dst with row stride ld. */
 static void pack_vector(float *dst, int64_t ld, const float *src, const struct tl_micro_pack *p, int valid)
 {
     if (p->stride_n == 1) {
-        for (int64_t i = 0; i < p->n_k; i++) {
-            const float *s = src + i * p->stride_k;
-            tl_vec_store(dst + i * ld, valid == TL_VEC ? tl_vec_load(s) : tl_vec_load_part(s, valid));
-        }
+        for (int64_t i = 0; i < p->n_k; i++)
+            tl_vec_store(dst + i * ld, tl_vec_load_part(src + i * p->stride_k, valid));
         return;
     }
-    for (int64_t i = 0; i < p->n_k; i++) {
-        float t[TL_VEC] = {0};
-        for (int j = 0; j < valid; j++) t[j] = src[i * p->stride_k + j * p->stride_n];
-        memcpy(dst + i * ld, t, sizeof t);
+    for (int64_t i = 0; i < p->n_k; i += TL_VEC) { /* stride_k is 1 */
+        int n = p->n_k - i < TL_VEC ? (int)(p->n_k - i) : TL_VEC;
+        tl_vec r[TL_VEC];
+        load_square(r, src + i, p->stride_n, valid, n);
+        tl_vec_transpose(r);
+        for (int j = 0; j < n; j++) tl_vec_store(dst + (i + j) * ld, r[j]);
     }
+}
+
+void tl_micro_turn(float *dst, int64_t ld_dst, const float *src, int64_t ld_src, int64_t rows, int64_t cols,
+                   const float *scale)
+{
+    for (int64_t i = 0; i < rows; i += TL_VEC)
+        for (int64_t j = 0; j < cols; j += TL_VEC) {
+            int n_rows = rows - i < TL_VEC ? (int)(rows - i) : TL_VEC,
+                n_cols = cols - j < TL_VEC ? (int)(cols - j) : TL_VEC;
+            tl_vec r[TL_VEC], by = scale ? tl_vec_load_part(scale + j, n_cols) : tl_vec_splat(1);
+            load_square(r, src + i * ld_src + j, ld_src, n_rows, n_cols);
+            for (int k = 0; k < TL_VEC; k++) r[k] *= by;
+            tl_vec_transpose(r);
+            for (int k = 0; k < n_cols; k++) tl_vec_store_part(dst + (j + k) * ld_dst + i, r[k], n_rows);
+        }
 }
 
 void tl_micro_pack(const struct tl_micro_pack *p, int64_t v0, int64_t v1)

@@ -63,6 +63,9 @@ struct tl_micro_pack {
     int64_t stride_k, stride_n;
     int64_t k0, n_k;
 };
+/* dst[cols, rows] = transposed src[rows, cols], whose column j is multiplied by scale[j] (NULL: 1). */
+void tl_micro_turn(float *dst, int64_t ld_dst, const float *src, int64_t ld_src, int64_t rows, int64_t cols,
+                   const float *scale);
 void tl_micro_pack(const struct tl_micro_pack *p, int64_t v0, int64_t v1);
 
 #endif
