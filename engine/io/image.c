@@ -61,7 +61,7 @@ static decoder *sniff(const uint8_t *data, size_t n, const char *what)
     if (starts(data, n, "BM", 2) || starts(data, n, "GIF87a", 6) || starts(data, n, "GIF89a", 6)) {
         return tl_image_stb_decode;
     }
-    if (n >= 3 && data[0] == 'P' && (data[1] == '5' || data[1] == '6')) return tl_image_stb_decode;
+    if (n >= 3 && data[0] == 'P' && (data[1] == '5' || data[1] == '6')) return tl_image_pnm_decode;
     if (strcasecmp(tl_path_extension(what), "tga") == 0) return tl_image_stb_decode;
     return NULL;
 }

@@ -1,7 +1,7 @@
 /* Pictures as 8-bit samples, and the files they come from and go to.
  *
  * Loading sniffs the content (only TGA, which has no magic, goes by its extension) and gives RGB as Pillow's
- * convert("RGB") does: palettes looked up, grey repeated, 16 bits cut to the upper 8 (also in grey PNG,
+ * convert("RGB") does: palettes looked up, grey repeated, 16 bits cut to the upper 8 bits (also in grey PNG,
  * which Pillow clips at 255), alpha dropped and not composited, gamma, colour profiles and EXIF orientation
  * not applied. PNG, JPEG, WebP (still), BMP, TGA, binary PNM, GIF (first frame). At most 64 Mpx, checked
  * before memory is taken. TL_BAD_INPUT names the file and the reason. */

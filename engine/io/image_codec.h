@@ -11,7 +11,10 @@ bool tl_image_jpeg_decode(const uint8_t *data, size_t n, const char *what, struc
                           struct tl_err *err);
 bool tl_image_webp_decode(const uint8_t *data, size_t n, const char *what, struct tl_image *out,
                           struct tl_err *err);
-/* BMP, TGA, binary PNM, GIF. */
+/* Begins with P5 or P6. */
+bool tl_image_pnm_decode(const uint8_t *data, size_t n, const char *what, struct tl_image *out,
+                         struct tl_err *err);
+/* BMP, TGA, GIF. */
 bool tl_image_stb_decode(const uint8_t *data, size_t n, const char *what, struct tl_image *out,
                          struct tl_err *err);
 

@@ -98,7 +98,8 @@ static bool read_infos(struct reader *r)
 {
     if (setjmp(png_jmpbuf(r->png))) return false;
     png_read_info(r->png, r->info);
-    png_read_end(r->png, r->end); /* passes over the pixels */
+    png_read_update_info(r->png, r->info); /* makes it ready to pass over the pixels */
+    png_read_end(r->png, r->end);
     return true;
 }
 

@@ -1,4 +1,4 @@
-/* BMP, TGA, binary PNM and GIF's first frame through stb_image, which is old in Debian: no other format
+/* BMP, TGA and GIF's first frame through stb_image, which is old in Debian: no other format
  * reaches it, sizes are checked first, its memory is capped and zeroed, and reading past the end is an error.
  */
 #include "io/image_codec.h"
@@ -27,7 +27,6 @@ static void *retake(void *p, size_t old, size_t n)
 #define STB_IMAGE_STATIC
 #define STBI_ONLY_BMP
 #define STBI_ONLY_TGA
-#define STBI_ONLY_PNM
 #define STBI_ONLY_GIF
 #define STBI_NO_STDIO
 #define STBI_NO_HDR
@@ -77,6 +76,16 @@ static int source_eof(void *user)
     return s->at == s->n;
 }
 
+/* Grey, grey and alpha, RGB, RGBA; alpha is dropped. */
+static void to_rgb(const uint8_t *in, size_t n, size_t channels, uint8_t *out)
+{
+    for (size_t i = 0; i < n; i++, in += channels, out += 3) {
+        out[0] = in[0];
+        out[1] = in[channels < 3 ? 0 : 1];
+        out[2] = in[channels < 3 ? 0 : 2];
+    }
+}
+
 bool tl_image_stb_decode(const uint8_t *data, size_t n, const char *what, struct tl_image *out,
                          struct tl_err *err)
 {
@@ -84,17 +93,19 @@ bool tl_image_stb_decode(const uint8_t *data, size_t n, const char *what, struct
     struct source info = {.data = data, .n = n}, source = info;
     int width, height, channels;
     if (!stbi_info_from_callbacks(&calls, &info, &width, &height, &channels) || width < 1 || height < 1) {
-        return tl_err_set(err, TL_BAD_INPUT, "%s: bad BMP, TGA, PNM or GIF: its header cannot be read", what);
+        return tl_err_set(err, TL_BAD_INPUT, "%s: bad BMP, TGA or GIF: its header cannot be read", what);
     }
     if (!tl_image_begin(out, (uint64_t)width, (uint64_t)height, what, err)) return false;
     int got_width = 0, got_height = 0;
-    uint8_t *px = stbi_load_from_callbacks(&calls, &source, &got_width, &got_height, &channels, 3);
-    bool ok = px && !source.missing && got_width == width && got_height == height;
+    /* 0: its own conversions between channel counts are not used. */
+    uint8_t *px = stbi_load_from_callbacks(&calls, &source, &got_width, &got_height, &channels, 0);
+    bool ok =
+        px && !source.missing && got_width == width && got_height == height && channels >= 1 && channels <= 4;
     if (ok) {
-        memcpy(out->px, px, 3 * (size_t)width * (size_t)height);
+        to_rgb(px, (size_t)width * (size_t)height, (size_t)channels, out->px);
     } else {
         tl_image_finish(out);
-        tl_err_set(err, TL_BAD_INPUT, "%s: bad BMP, TGA, PNM or GIF: %s", what,
+        tl_err_set(err, TL_BAD_INPUT, "%s: bad BMP, TGA or GIF: %s", what,
                    source.missing ? "cut short" : "damaged or of a kind that is not supported");
     }
     stbi_image_free(px);
