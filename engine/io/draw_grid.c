@@ -13,6 +13,7 @@ enum {
     WANTED = 192,   /* pixels, a picture's width by default */
     CAPTION_LINES = 3,
     ROW_TITLE_LINES = 2,
+    LEAST_WIDTH = 400, /* room for titles above few pictures */
     BLANK = 0xe8e8e8,
 };
 
@@ -92,13 +93,14 @@ static bool lay_out(const struct tl_draw_grid *grid, struct layout *l, struct tl
         return tl_err_set(err, TL_USAGE, "grid of %d x %d pictures at scale %d cannot be drawn", grid->rows,
                           grid->columns, grid->scale);
     if (!picture_size(grid, &size, err)) return false;
-    *l = (struct layout){
-        .grid = grid, .scale = grid->scale, .group = grid->group ? grid->group : grid->columns};
+    *l = (struct layout){.grid = grid, .scale = grid->scale, .group = grid->columns};
+    if (grid->group > 0 && grid->group < grid->columns) l->group = grid->group;
     if (!l->scale) l->scale = (WANTED + size.width - 1) / size.width;
     l->cell_width = (int64_t)size.width * l->scale;
     l->cell_height = (int64_t)size.height * l->scale;
     l->text = l->cell_width < 160 ? 1 : 2;
     l->width = column_x(l, grid->columns - 1) + l->cell_width + MARGIN;
+    if (l->width < LEAST_WIDTH) l->width = LEAST_WIDTH;
     l->columns_of_cell = (int)((l->cell_width + GAP / 2) / (TL_DRAW_CELL_WIDTH * l->text));
     l->columns_of_page = (int)((l->width - 2 * MARGIN) / (TL_DRAW_CELL_WIDTH * l->text));
     l->top = MARGIN;

@@ -136,6 +136,18 @@ static void horizontal8(const struct tl_image *in, const struct tl_resize_axis *
         for (int x = 0; x < out->width; x++) {
             const int32_t *w = q + (size_t)x * (size_t)axis->most;
             const uint8_t *from = row + (size_t)axis->first[x] * c_n;
+            if (c_n == 3) { /* one walk over the pixels for the usual case */
+                int32_t r = 1 << (BITS - 1), g = r, b = r;
+                for (int k = 0; k < axis->count[x]; k++, from += 3) {
+                    r += w[k] * from[0];
+                    g += w[k] * from[1];
+                    b += w[k] * from[2];
+                }
+                *to++ = clip8(r);
+                *to++ = clip8(g);
+                *to++ = clip8(b);
+                continue;
+            }
             for (size_t c = 0; c < c_n; c++) {
                 int32_t sum = 1 << (BITS - 1);
                 for (int k = 0; k < axis->count[x]; k++) sum += w[k] * from[(size_t)k * c_n + c];

@@ -16,11 +16,12 @@
 
 enum { TL_ST_MAX_RANK = 8, TL_ST_MAX_NAME = 512, TL_ST_MAX_TENSORS = 200000, TL_ST_MAX_HEADER = 100000000 };
 
-/* In the reference implementation's order: the writer sorts by it. */
+/* In the reference implementation's order: the writer sorts by it. F4, F6, C64, the scale and FNUZ formats
+ * are known by name only: such tensors can be listed and copied, converting them fails. */
 enum tl_st_dtype {
     TL_ST_BOOL,
-    TL_ST_F4,      /* F4, F6, C64 and the scale and FNUZ formats are known by name only: their tensors */
-    TL_ST_F6_E2M3, /* can be listed, converting them fails */
+    TL_ST_F4,
+    TL_ST_F6_E2M3,
     TL_ST_F6_E3M2,
     TL_ST_U8,
     TL_ST_I8,
