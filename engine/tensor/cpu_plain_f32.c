@@ -3,7 +3,7 @@
 
 #define REAL        float
 #define LANES       16
-#define EXP(x)      tl_expf(x)
+#define EXP(x)      tl_cpu_expf(x)
 #define LOG(x)      tl_cpu_logf(x)
 #define SQRT(x)     sqrtf(x)
 #define TANH(x)     tl_cpu_tanhf(x)
