@@ -12,7 +12,8 @@
 
 /* In front of a loop whose turns are independent although pointers may be equal (an operand taken over in
  * place). */
-#if defined(__clang__)
+#if defined(TL_EACH)
+#elif defined(__clang__)
 #define TL_EACH _Pragma("clang loop vectorize(assume_safety)")
 #else
 #define TL_EACH _Pragma("GCC ivdep")
