@@ -9,7 +9,7 @@
 enum {
     MARGIN = 16,
     TICK = 5,        /* length of a tick mark */
-    LEAST_PLOT = 48, /* pixels, either way */
+    LEAST_PLOT = 64, /* pixels, either way */
     GRID_LINE = 0xe4e4e4,
     AXIS_LINE = 0x909090,
 };
@@ -33,6 +33,8 @@ struct plot {
     const struct tl_draw_chart *chart;
     struct tl_image *page;
     int text; /* font scale */
+    int left, right, top,
+        bottom; /* the frame; the axes' pixels lie inside, with room for marks and their labels */
     struct axis x, y;
 };
 
@@ -123,15 +125,21 @@ static bool whole_numbers(const struct tl_draw_chart *chart)
     return true;
 }
 
-/* The range of y grows to whole steps; that of x stays, its ticks lie inside. */
-static void find_steps(struct plot *p)
+/* y: the range grows to whole steps. */
+static void find_y_steps(struct plot *p)
 {
-    int cell = TL_DRAW_CELL_WIDTH * p->text, line = TL_DRAW_CELL_HEIGHT * p->text;
-    p->y.step = nice_step(p->y.hi - p->y.lo, fabs(p->y.to - p->y.from) / (2.5 * line));
-    p->y.lo = floor(p->y.lo / p->y.step + 1e-9) * p->y.step;
-    p->y.hi = ceil(p->y.hi / p->y.step - 1e-9) * p->y.step;
-    p->x.step = nice_step(p->x.hi - p->x.lo, (p->x.to - p->x.from) / (9.0 * cell));
-    if (p->x.step < 1 && whole_numbers(p->chart)) p->x.step = 1;
+    struct axis *a = &p->y;
+    a->step = nice_step(a->hi - a->lo, fabs(a->to - a->from) / (2.5 * TL_DRAW_CELL_HEIGHT * p->text));
+    a->lo = floor(a->lo / a->step + 1e-9) * a->step;
+    a->hi = ceil(a->hi / a->step - 1e-9) * a->step;
+}
+
+/* x: the range stays, ticks lie inside; steps and epochs have no fractions. */
+static void find_x_steps(struct plot *p)
+{
+    struct axis *a = &p->x;
+    a->step = nice_step(a->hi - a->lo, (a->to - a->from) / (9.0 * TL_DRAW_CELL_WIDTH * p->text));
+    if (a->step < 1 && whole_numbers(p->chart)) a->step = 1;
 }
 
 /* Digits enough to tell neighbouring ticks apart. */
@@ -170,6 +178,18 @@ static int legend_line(const struct plot *p)
     return (TL_DRAW_CELL_HEIGHT + 1) * p->text;
 }
 
+/* Pixels that the label of a point needs above or below it. */
+static int label_room(const struct plot *p)
+{
+    return 8 * p->text + 4;
+}
+
+static bool no_room(int width, int height, struct tl_err *err)
+{
+    return tl_err_set(err, TL_USAGE, "a chart of %d x %d has no room for its plot; draw it larger", width,
+                      height);
+}
+
 /* Places the plot's rectangle on the page: titles above, ticks, x label and a legend line a series below. */
 static bool lay_out(struct plot *p, int width, int height, struct tl_err *err)
 {
@@ -179,19 +199,21 @@ static bool lay_out(struct plot *p, int width, int height, struct tl_err *err)
         TICK + line + (c->x_label ? line + 4 : 0) + 8 + (int64_t)c->n_series * legend_line(p) + MARGIN;
     int above = MARGIN + (c->title ? TL_DRAW_CELL_HEIGHT * (p->text + 1) + 6 : 0) +
                 (c->y_label ? line + 4 : 0) + line / 2;
-    p->y.from = (double)(height - below);
-    p->y.to = above;
-    p->x.from = MARGIN;
-    p->x.to = width - MARGIN - line;
-    if (p->y.from - p->y.to < LEAST_PLOT || p->x.to - p->x.from < LEAST_PLOT)
-        return tl_err_set(err, TL_USAGE, "a chart of %d x %d has no room for its plot; draw it larger", width,
-                          height);
+    p->bottom = (int)(height > below ? height - below : 0);
+    p->top = above;
+    p->left = MARGIN;
+    p->right = width - MARGIN - line;
+    if (p->bottom - p->top < LEAST_PLOT || p->right - p->left < LEAST_PLOT)
+        return no_room(width, height, err);
+    p->y.from = p->bottom - label_room(p);
+    p->y.to = p->top + label_room(p);
     find_ranges(p);
-    find_steps(p);
-    p->x.from += tick_width(&p->y, p->text) + TICK + 4;
-    if (p->x.to - p->x.from < LEAST_PLOT)
-        return tl_err_set(err, TL_USAGE, "a chart %d wide has no room for its plot; draw it wider", width);
-    find_steps(p); /* x has less room now */
+    find_y_steps(p);
+    p->left += tick_width(&p->y, p->text) + TICK + 4;
+    if (p->right - p->left < LEAST_PLOT) return no_room(width, height, err);
+    p->x.from = p->left + 3 * p->text;
+    p->x.to = p->right - 3 * p->text;
+    find_x_steps(p);
     return true;
 }
 
@@ -204,7 +226,7 @@ static void centred(struct plot *p, double x, int y, const char *text, uint32_t 
 
 static void draw_axes(struct plot *p)
 {
-    int left = (int)p->x.from, right = (int)p->x.to, bottom = (int)p->y.from, top = (int)p->y.to;
+    int left = p->left, right = p->right, top = p->top, bottom = p->bottom;
     char label[32];
     for (double k = first_tick(&p->y); lies_in(&p->y, k * p->y.step); k++) {
         int y = (int)lround(place(&p->y, k * p->y.step));
@@ -236,7 +258,7 @@ static void draw_titles(struct plot *p)
     }
     if (c->y_label) tl_draw_text(p->page, MARGIN, y, c->y_label, p->text, TL_DRAW_FAINT);
     if (c->x_label)
-        centred(p, (p->x.from + p->x.to) / 2, (int)p->y.from + TICK + line + 6, c->x_label, TL_DRAW_FAINT);
+        centred(p, (p->left + p->right) / 2, p->bottom + TICK + line + 6, c->x_label, TL_DRAW_FAINT);
 }
 
 /* The band of the segment from point i to i + 1, a column of pixels at a time. */
@@ -289,16 +311,16 @@ static struct extremes find_extremes(const struct tl_draw_series *s)
     return e;
 }
 
-/* A dot, and its value above or below it, kept inside the plot. */
+/* A dot, and its value above or below it, kept inside the frame. */
 static void mark(struct plot *p, const struct tl_draw_series *s, size_t i, bool above, uint32_t rgb)
 {
     double x = place(&p->x, x_at(s, i)), y = place(&p->y, s->y[i]);
     char label[32];
     snprintf(label, sizeof label, "%.4g", s->y[i]);
     tl_draw_line(p->page, x, y, x, y, 3.5 * p->text, rgb);
-    double half = tl_draw_text_width(label, p->text) / 2.0, high = 8.0 * p->text;
-    double cx = fmin(fmax(x, p->x.from + half + 2), p->x.to - half), cy = above ? y - high - 4 : y + 6;
-    cy = fmin(fmax(cy, p->y.to), p->y.from - high);
+    double half = tl_draw_text_width(label, p->text) / 2.0;
+    double cx = fmin(fmax(x, p->left + half + 2), p->right - half);
+    double cy = above ? y - label_room(p) : y + 2 * p->text + 1;
     centred(p, cx, (int)cy, label, rgb);
 }
 
@@ -307,7 +329,7 @@ static void draw_legend_line(struct plot *p, size_t number, int y)
 {
     const struct tl_draw_series *s = &p->chart->series[number];
     struct extremes e = find_extremes(s);
-    int x = (int)p->x.from, text = p->text, room;
+    int x = p->left, text = p->text, room;
     char figures[128] = "no values";
     if (e.any)
         snprintf(figures, sizeof figures, "min %.4g  max %.4g  last %.4g", s->y[e.min], s->y[e.max],
@@ -335,8 +357,7 @@ static void draw_plot(struct plot *p)
         if (e.any && e.max != e.min) mark(p, &c->series[s], e.min, false, color_of(s));
         if (e.any) mark(p, &c->series[s], e.max, true, color_of(s));
     }
-    if (!any)
-        centred(p, (p->x.from + p->x.to) / 2, (int)((p->y.from + p->y.to) / 2), "no values", TL_DRAW_FAINT);
+    if (!any) centred(p, (p->left + p->right) / 2, (p->top + p->bottom) / 2, "no values", TL_DRAW_FAINT);
     int y = p->page->height - MARGIN - (int)c->n_series * legend_line(p);
     for (size_t s = 0; s < c->n_series; s++) draw_legend_line(p, s, y + (int)s * legend_line(p));
 }

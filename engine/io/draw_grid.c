@@ -101,7 +101,7 @@ static bool lay_out(const struct tl_draw_grid *grid, struct layout *l, struct tl
     l->text = l->cell_width < 160 ? 1 : 2;
     l->width = column_x(l, grid->columns - 1) + l->cell_width + MARGIN;
     if (l->width < LEAST_WIDTH) l->width = LEAST_WIDTH;
-    l->columns_of_cell = (int)((l->cell_width + GAP / 2) / (TL_DRAW_CELL_WIDTH * l->text));
+    l->columns_of_cell = (int)((l->cell_width - 4) / (TL_DRAW_CELL_WIDTH * l->text));
     l->columns_of_page = (int)((l->width - 2 * MARGIN) / (TL_DRAW_CELL_WIDTH * l->text));
     l->top = MARGIN;
     if (grid->title) l->top += TL_DRAW_CELL_HEIGHT * (l->text + 1) + GAP;
