@@ -1,10 +1,19 @@
 #include "tensor/cpu_fast.h"
 
+/* clang-format off */
 const tl_cpu_kernel tl_cpu_fast_f32[TL_N_OPS] = {
-    [TL_OP_GEMM] = tl_cpu_fast_gemm,           [TL_OP_CONV2D] = tl_cpu_fast_conv2d,
-    [TL_OP_CONV2D_DX] = tl_cpu_fast_conv2d_dx, [TL_OP_CONV2D_DW] = tl_cpu_fast_conv2d_dw,
-    [TL_OP_ATTENTION] = tl_cpu_fast_attention, [TL_OP_ATTENTION_GRAD] = tl_cpu_fast_attention_grad,
+    [TL_OP_GEMM] = tl_cpu_fast_gemm,
+    [TL_OP_CONV2D] = tl_cpu_fast_conv2d,
+    [TL_OP_CONV2D_DX] = tl_cpu_fast_conv2d_dx,
+    [TL_OP_CONV2D_DW] = tl_cpu_fast_conv2d_dw,
+    [TL_OP_ATTENTION] = tl_cpu_fast_attention,
+    [TL_OP_ATTENTION_GRAD] = tl_cpu_fast_attention_grad,
+    [TL_OP_GROUP_NORM] = tl_cpu_fast_group_norm,
+    [TL_OP_GROUP_NORM_GRAD] = tl_cpu_fast_group_norm_grad,
+    [TL_OP_LAYER_NORM] = tl_cpu_fast_layer_norm,
+    [TL_OP_LAYER_NORM_GRAD] = tl_cpu_fast_layer_norm_grad,
 };
+/* clang-format on */
 
 enum { ADD_SLICE = 8192 };
 

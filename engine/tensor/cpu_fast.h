@@ -12,6 +12,10 @@ bool tl_cpu_fast_conv2d_dx(const struct tl_cpu_call *call, struct tl_err *err);
 bool tl_cpu_fast_conv2d_dw(const struct tl_cpu_call *call, struct tl_err *err);
 bool tl_cpu_fast_attention(const struct tl_cpu_call *call, struct tl_err *err);
 bool tl_cpu_fast_attention_grad(const struct tl_cpu_call *call, struct tl_err *err);
+bool tl_cpu_fast_group_norm(const struct tl_cpu_call *call, struct tl_err *err);
+bool tl_cpu_fast_group_norm_grad(const struct tl_cpu_call *call, struct tl_err *err);
+bool tl_cpu_fast_layer_norm(const struct tl_cpu_call *call, struct tl_err *err);
+bool tl_cpu_fast_layer_norm_grad(const struct tl_cpu_call *call, struct tl_err *err);
 
 static inline int64_t tl_cpu_fast_min(int64_t a, int64_t b)
 {

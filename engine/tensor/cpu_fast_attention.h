@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "tensor/cpu_fast.h"
+#include "tensor/cpu_fast_vec_math.h"
 
 struct tl_heads {
     int64_t n, t, s, c, heads, d; /* d: channels of a head */

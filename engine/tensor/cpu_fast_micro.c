@@ -96,7 +96,7 @@ ALWAYS_INLINE void tile_run(const struct tile *t, const int mr, const int nv, co
 #define KERNELS(nv) KERNEL(1, nv) KERNEL(2, nv) KERNEL(4, nv)
 KERNELS(1)
 KERNELS(2)
-#if defined __AVX512F__ && defined __AVX512DQ__
+#ifdef TL_VEC_AVX512
 KERNELS(3)
 KERNEL(12, 1)
 KERNEL(12, 2)
@@ -113,7 +113,7 @@ typedef void (*kernel)(const struct tile *t);
 #define ROWS(nv)    ROW(1, nv), ROW(2, nv), ROW(4, nv)
 static const kernel kernels[NV_MAX][MR_MAX + 1][2] = {
     ROWS(1), ROWS(2),
-#if defined __AVX512F__ && defined __AVX512DQ__
+#ifdef TL_VEC_AVX512
     ROWS(3), ROW(12, 1), ROW(12, 2), ROW(8, 1), ROW(8, 2), ROW(8, 3),
 #else
     ROW(6, 1),  ROW(6, 2),

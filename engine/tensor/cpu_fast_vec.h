@@ -8,6 +8,7 @@
 
 #if defined __AVX512F__ && defined __AVX512DQ__
 #include <immintrin.h>
+#define TL_VEC_AVX512
 enum { TL_VEC = 16, TL_VEC_REGISTERS = 32 };
 #elif defined __AVX__
 enum { TL_VEC = 8, TL_VEC_REGISTERS = 16 };
@@ -38,7 +39,7 @@ static inline tl_vec tl_vec_splat(float x)
 /* 0, 1, 2, ... */
 static inline tl_veci tl_vec_lanes(void)
 {
-#if defined __AVX512F__ && defined __AVX512DQ__
+#ifdef TL_VEC_AVX512
     return (tl_veci){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 #elif defined __AVX__
     return (tl_veci){0, 1, 2, 3, 4, 5, 6, 7};
@@ -50,7 +51,7 @@ static inline tl_veci tl_vec_lanes(void)
 /* The first n lanes, 1 <= n <= TL_VEC; the others read as zero and are not touched. */
 static inline tl_vec tl_vec_load_part(const float *p, int n)
 {
-#if defined __AVX512F__ && defined __AVX512DQ__
+#ifdef TL_VEC_AVX512
     return (tl_vec)_mm512_maskz_loadu_ps((__mmask16)(0xffffu >> (16 - n)), p);
 #else
     tl_vec v = {0};
@@ -61,7 +62,7 @@ static inline tl_vec tl_vec_load_part(const float *p, int n)
 
 static inline void tl_vec_store_part(float *p, tl_vec v, int n)
 {
-#if defined __AVX512F__ && defined __AVX512DQ__
+#ifdef TL_VEC_AVX512
     _mm512_mask_storeu_ps(p, (__mmask16)(0xffffu >> (16 - n)), (__m512)v);
 #else
     for (int i = 0; i < n; i++) p[i] = v[i];
@@ -70,7 +71,7 @@ static inline void tl_vec_store_part(float *p, tl_vec v, int n)
 
 static inline tl_vec tl_vec_select(tl_veci mask, tl_vec a, tl_vec b)
 {
-#if defined __AVX512F__ && defined __AVX512DQ__
+#ifdef TL_VEC_AVX512
     return (tl_vec)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)b, (__m512)a);
 #else
     return (tl_vec)(((tl_veci)a & mask) | ((tl_veci)b & ~mask));
@@ -79,7 +80,7 @@ static inline tl_vec tl_vec_select(tl_veci mask, tl_vec a, tl_vec b)
 
 static inline tl_vec tl_vec_max(tl_vec a, tl_vec b)
 {
-#if defined __AVX512F__ && defined __AVX512DQ__
+#ifdef TL_VEC_AVX512
     return (tl_vec)_mm512_max_ps((__m512)a, (__m512)b);
 #else
     return tl_vec_select(a > b, a, b);
@@ -88,28 +89,11 @@ static inline tl_vec tl_vec_max(tl_vec a, tl_vec b)
 
 static inline tl_vec tl_vec_min(tl_vec a, tl_vec b)
 {
-#if defined __AVX512F__ && defined __AVX512DQ__
+#ifdef TL_VEC_AVX512
     return (tl_vec)_mm512_min_ps((__m512)a, (__m512)b);
 #else
     return tl_vec_select(a < b, a, b);
 #endif
-}
-
-/* tl_expf of base/tl_math.h, by lanes. */
-static inline tl_vec tl_vec_exp(tl_vec x)
-{
-    x = tl_vec_max(tl_vec_min(x, tl_vec_splat(88.37f)), tl_vec_splat(-87.33f));
-    tl_vec n = (x * 1.44269504088896341f + 12582912.0f) - 12582912.0f; /* nearest whole number */
-    tl_vec r = x - n * 0.693359375f;
-    r = r - n * -2.12194440e-4f;
-    tl_vec z = r * r;
-    tl_vec y = 1.9875691500e-4f * r + 1.3981999507e-3f;
-    y = y * r + 8.3334519073e-3f;
-    y = y * r + 4.1665795894e-2f;
-    y = y * r + 1.6666665459e-1f;
-    y = y * r + 5.0000001201e-1f;
-    y = y * z + r + 1.0f;
-    return y * (tl_vec)((__builtin_convertvector(n, tl_veci) + 127) << 23);
 }
 
 /* Sum of the lanes, in a fixed order. */
@@ -133,8 +117,15 @@ static inline __attribute__((always_inline)) void tl_vec_transpose(tl_vec r[TL_V
         for (int i = 0; i < TL_VEC; i++) {
             if (i & w) continue;
             tl_vec a = r[i], b = r[i + w];
+#if defined __clang__ /* has no shuffle by variable lanes */
+            for (int l = 0; l < TL_VEC; l++) {
+                r[i][l] = from_a[l] < TL_VEC ? a[from_a[l]] : b[from_a[l] - TL_VEC];
+                r[i + w][l] = from_b[l] < TL_VEC ? a[from_b[l]] : b[from_b[l] - TL_VEC];
+            }
+#else
             r[i] = __builtin_shuffle(a, b, from_a);
             r[i + w] = __builtin_shuffle(a, b, from_b);
+#endif
         }
     }
 }

@@ -253,6 +253,68 @@ static void test_attention(void **state)
         }
 }
 
+/* n rows c groups */
+static void check_group_norm(const int *c, int silu)
+{
+    struct sample s = {.op = TL_OP_GROUP_NORM, .n_in = 3, .n_out = 2};
+    struct tl_shape x = tl_shape3(c[0], c[1], c[2]);
+    s.attr.norm.groups = c[3];
+    s.attr.norm.eps = 1e-5f;
+    s.attr.norm.silu = silu;
+    fill(&s.in[0], x);
+    for (int64_t i = 0; i < tl_shape_count(&x); i++) s.in[0].d[i] = s.in[0].f[i] = 3 + 5 * s.in[0].f[i];
+    fill(&s.in[1], tl_shape1(c[2]));
+    fill(&s.in[2], tl_shape1(c[2]));
+    fill(&s.out[0], x);
+    fill(&s.out[1], tl_shape3(c[0], c[3], 2));
+    char what[128], what_grad[160];
+    snprintf(what, sizeof what, "group_norm [%d,%d,%d], %d groups, silu %d", c[0], c[1], c[2], c[3], silu);
+    snprintf(what_grad, sizeof what_grad, "gradient of %s", what);
+    compare(&s, what);
+    struct sample g = {.op = TL_OP_GROUP_NORM_GRAD, .attr = s.attr, .n_in = 5, .n_out = 2};
+    g.in[0] = s.in[0], g.in[1] = s.out[1], g.in[2] = s.in[1], g.in[3] = s.in[2];
+    fill(&g.in[4], x);
+    fill(&g.out[0], x);
+    fill(&g.out[1], tl_shape2(2, c[2]));
+    compare(&g, what_grad);
+    sample_free(&g);
+    free(s.out[0].f), free(s.out[0].d);
+}
+
+static void check_layer_norm(const int *c, bool affine)
+{
+    struct sample s = {.op = TL_OP_LAYER_NORM, .n_in = 3, .n_out = 2};
+    struct tl_shape x = tl_shape2(c[0] * c[1], c[2]);
+    s.attr.norm.eps = 1e-5f;
+    fill(&s.in[0], x);
+    for (int i = 1; i < 3 && affine; i++) fill(&s.in[i], tl_shape1(c[2]));
+    fill(&s.out[0], x);
+    fill(&s.out[1], tl_shape2(c[0] * c[1], 2));
+    compare(&s, "layer_norm");
+    struct sample g = {.op = TL_OP_LAYER_NORM_GRAD, .attr = s.attr, .n_in = 4, .n_out = 2};
+    g.in[0] = s.in[0], g.in[1] = s.out[1], g.in[2] = s.in[1];
+    fill(&g.in[3], x);
+    fill(&g.out[0], x);
+    fill(&g.out[1], tl_shape2(2, c[2]));
+    compare(&g, "layer_norm_grad");
+    sample_free(&g);
+    free(s.out[0].f), free(s.out[0].d), free(s.in[2].f), free(s.in[2].d);
+}
+
+static void test_norms(void **state)
+{
+    (void)state;
+    static const int shapes[][4] = {{2, 5, 6, 3},     {16, 64, 64, 8},  {1, 900, 40, 4},   {3, 700, 20, 5},
+                                    {2, 1, 32, 8},    {9, 4096, 16, 4}, {8, 4097, 80, 16}, {1, 33, 17, 17},
+                                    {2, 30, 320, 32}, {1, 1, 16, 2}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        for (int flag = 0; flag < 2; flag++) {
+            check_group_norm(shapes[i], flag);
+            check_layer_norm(shapes[i], flag);
+        }
+    }
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -276,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_conv),
         cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_norms),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
