@@ -42,13 +42,20 @@ static cJSON *row_to_json(const struct tl_options *o, const struct tl_option *ro
     const void *field = (const char *)o->params + row->offset;
     const char *text;
     switch (row->type) {
-    case TL_OPTION_TYPE_INT: return cJSON_CreateNumber(*(const int *)field);
-    case TL_OPTION_TYPE_REAL: return real_to_json(*(const double *)field);
-    case TL_OPTION_TYPE_BOOL: return cJSON_CreateBool(*(const bool *)field);
-    case TL_OPTION_TYPE_STRINGS: return list_to_json(field);
-    case TL_OPTION_TYPE_ENUM: return cJSON_CreateString(row->names[*(const int *)field]);
-    case TL_OPTION_TYPE_SEED: return seed_to_json(*(const uint64_t *)field);
-    case TL_OPTION_TYPE_STRING: break;
+    case TL_OPTION_TYPE_INT:
+        return cJSON_CreateNumber(*(const int *)field);
+    case TL_OPTION_TYPE_REAL:
+        return real_to_json(*(const double *)field);
+    case TL_OPTION_TYPE_BOOL:
+        return cJSON_CreateBool(*(const bool *)field);
+    case TL_OPTION_TYPE_STRINGS:
+        return list_to_json(field);
+    case TL_OPTION_TYPE_ENUM:
+        return cJSON_CreateString(row->names[*(const int *)field]);
+    case TL_OPTION_TYPE_SEED:
+        return seed_to_json(*(const uint64_t *)field);
+    case TL_OPTION_TYPE_STRING:
+        break;
     }
     text = *(const char *const *)field;
     return text ? cJSON_CreateString(text) : cJSON_CreateNull();
@@ -74,9 +81,12 @@ bool tl_option_to_json(const struct tl_options *o, cJSON *object, struct tl_err 
 static const char *wanted_type(const struct tl_option *row)
 {
     static const char *const names[] = {
-        [TL_OPTION_TYPE_INT] = "a number",          [TL_OPTION_TYPE_REAL] = "a number",
-        [TL_OPTION_TYPE_BOOL] = "true or false",    [TL_OPTION_TYPE_STRING] = "a string",
-        [TL_OPTION_TYPE_STRINGS] = "a list of strings", [TL_OPTION_TYPE_ENUM] = "a string",
+        [TL_OPTION_TYPE_INT] = "a number",
+        [TL_OPTION_TYPE_REAL] = "a number",
+        [TL_OPTION_TYPE_BOOL] = "true or false",
+        [TL_OPTION_TYPE_STRING] = "a string",
+        [TL_OPTION_TYPE_STRINGS] = "a list of strings",
+        [TL_OPTION_TYPE_ENUM] = "a string",
         [TL_OPTION_TYPE_SEED] = "a whole number",
     };
     return names[row->type];
@@ -85,24 +95,31 @@ static const char *wanted_type(const struct tl_option *row)
 static bool fits_type(const struct tl_option *row, const cJSON *value)
 {
     switch (row->type) {
-    case TL_OPTION_TYPE_INT: return cJSON_IsNumber(value);
-    case TL_OPTION_TYPE_REAL: return cJSON_IsNumber(value) || (cJSON_IsString(value) && strstr(value->valuestring, "inf"));
-    case TL_OPTION_TYPE_BOOL: return cJSON_IsBool(value);
-    case TL_OPTION_TYPE_SEED: return cJSON_IsNumber(value) || cJSON_IsString(value);
+    case TL_OPTION_TYPE_INT:
+        return cJSON_IsNumber(value);
+    case TL_OPTION_TYPE_REAL:
+        return cJSON_IsNumber(value) || (cJSON_IsString(value) && strstr(value->valuestring, "inf"));
+    case TL_OPTION_TYPE_BOOL:
+        return cJSON_IsBool(value);
+    case TL_OPTION_TYPE_SEED:
+        return cJSON_IsNumber(value) || cJSON_IsString(value);
     case TL_OPTION_TYPE_STRING:
     case TL_OPTION_TYPE_STRINGS:
-    case TL_OPTION_TYPE_ENUM: break;
+    case TL_OPTION_TYPE_ENUM:
+        break;
     }
     return cJSON_IsString(value);
 }
 
-static bool set_value(struct tl_options *set, const struct tl_option *row, const cJSON *value, enum tl_option_source source,
-                      struct tl_err *err)
+static bool set_value(struct tl_options *set, const struct tl_option *row, const cJSON *value,
+                      enum tl_option_source source, struct tl_err *err)
 {
-    if (!fits_type(row, value)) return tl_err_set(err, TL_USAGE, "%s: must be %s", row->name, wanted_type(row));
+    if (!fits_type(row, value))
+        return tl_err_set(err, TL_USAGE, "%s: must be %s", row->name, wanted_type(row));
     if (cJSON_IsString(value)) return tl_option_set(set, row->name, value->valuestring, source, err);
     if (row->type == TL_OPTION_TYPE_SEED && value->valuedouble > (double)MOST_EXACT) {
-        return tl_err_set(err, TL_USAGE, "%s: a number above 2^53 is not exact in JSON; write it as a string", row->name);
+        return tl_err_set(err, TL_USAGE, "%s: a number above 2^53 is not exact in JSON; write it as a string",
+                          row->name);
     }
     char *text = tl_json_print(value, false, err);
     bool ok = text && tl_option_set(set, row->name, text, source, err);
@@ -110,10 +127,11 @@ static bool set_value(struct tl_options *set, const struct tl_option *row, const
     return ok;
 }
 
-static bool set_member(struct tl_options *set, const struct tl_option *row, const cJSON *value, enum tl_option_source source,
-                       struct tl_err *err)
+static bool set_member(struct tl_options *set, const struct tl_option *row, const cJSON *value,
+                       enum tl_option_source source, struct tl_err *err)
 {
-    if (row->type != TL_OPTION_TYPE_STRINGS || !cJSON_IsArray(value)) return set_value(set, row, value, source, err);
+    if (row->type != TL_OPTION_TYPE_STRINGS || !cJSON_IsArray(value))
+        return set_value(set, row, value, source, err);
     const cJSON *item;
     tl_option_clear_list(set, row, source);
     cJSON_ArrayForEach(item, value)
@@ -123,8 +141,8 @@ static bool set_member(struct tl_options *set, const struct tl_option *row, cons
     return true;
 }
 
-bool tl_options_from_json(struct tl_options *const *sets, size_t n_sets, const cJSON *object, enum tl_option_source source,
-                          struct tl_err *err)
+bool tl_options_from_json(struct tl_options *const *sets, size_t n_sets, const cJSON *object,
+                          enum tl_option_source source, struct tl_err *err)
 {
     if (!cJSON_IsObject(object)) return tl_err_set(err, TL_USAGE, "options must be one JSON object");
     const cJSON *item;
@@ -138,8 +156,8 @@ bool tl_options_from_json(struct tl_options *const *sets, size_t n_sets, const c
     return true;
 }
 
-bool tl_options_read_json(struct tl_options *const *sets, size_t n_sets, const char *path, enum tl_option_source source,
-                          struct tl_err *err)
+bool tl_options_read_json(struct tl_options *const *sets, size_t n_sets, const char *path,
+                          enum tl_option_source source, struct tl_err *err)
 {
     cJSON *object = tl_json_read(path, err);
     bool ok = object != NULL;
