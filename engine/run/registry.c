@@ -1,0 +1,79 @@
+#include <tiller/registry.h>
+
+#include <string.h>
+
+#include "base/str.h"
+#include "models/component.h"
+#include "run/listing.h"
+#include "sample/scheduler.h"
+
+static void add_models(cJSON *rows)
+{
+    for (const struct tl_component_class *c = tl_component_classes; c->name; c++) {
+        struct tl_str methods = {0};
+        for (int i = 0; i < 3 && c->methods[i].name; i++)
+            tl_str_printf(&methods, "%s%s", i ? ", " : "", c->methods[i].name);
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "name", c->name);
+        tl_listing_text(row, "library", c->library);
+        tl_listing_text(row, "methods", methods.data);
+        tl_listing_text(row, "help", c->help);
+        tl_str_finish(&methods);
+    }
+}
+
+static void add_samplers(cJSON *rows)
+{
+    for (size_t i = 0; i < tl_n_samplers; i++) {
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "name", tl_samplers[i].name);
+        tl_listing_text(row, "help", tl_samplers[i].help);
+    }
+}
+
+/* One row a table. */
+static const struct {
+    const char *name;
+    void (*add)(cJSON *rows);
+} tables[] = {
+    {"models", add_models},
+    {"samplers", add_samplers},
+};
+enum { N_TABLES = sizeof tables / sizeof *tables };
+
+static bool unknown(const char *table, struct tl_err *err)
+{
+    const char *names[N_TABLES];
+    struct tl_str all = {0};
+    for (int i = 0; i < N_TABLES; i++) {
+        names[i] = tables[i].name;
+        tl_str_printf(&all, "%s%s", i ? ", " : "", names[i]);
+    }
+    const char *near = tl_str_nearest(table, names, N_TABLES);
+    if (near)
+        tl_err_set(err, TL_USAGE, "there is no table '%s'; did you mean %s?", table, near);
+    else
+        tl_err_set(err, TL_USAGE, "there is no table '%s'; there are %s", table,
+                   all.data ? all.data : "none");
+    tl_str_finish(&all);
+    return false;
+}
+
+char *tl_registry_print(const char *table, bool json, struct tl_err *err)
+{
+    cJSON *out = cJSON_CreateObject();
+    bool any = false;
+    for (int i = 0; i < N_TABLES; i++) {
+        if (table && strcmp(table, tables[i].name) != 0) continue;
+        tables[i].add(tl_listing_array(out, tables[i].name));
+        any = true;
+    }
+    if (any || unknown(table, err)) return tl_listing_print(out, "tiller.list/1", json, err);
+    cJSON_Delete(out);
+    return NULL;
+}
+
+const char *tl_registry_nearest(const char *word, const char *const *names, size_t n)
+{
+    return tl_str_nearest(word, names, n);
+}
