@@ -1,7 +1,8 @@
 /* make_scenes: the data set of scenes of coloured shapes (rewards/scene.h), or only its prompts.
  *
  * DIR gets 00000.png, 00001.png, ... and, last, metadata.jsonl with one row a picture:
- *   {"file_name": "00000.png", "text": CAPTION, "ground": G, "objects": [[COLOUR, SHAPE, X, Y, R], ...]}
+ *   {"file_name": "00000.png", "text": CAPTION, "ground": G, "objects": [[COLOUR, SHAPE, X, Y, R], ...],
+ *    "negatives": [CAPTION, ...], "patch_labels": [COLOURS, SHAPES]}
  * with indices into the tables of rewards/scene.c and lengths in pixels. The same options give the same
  * bytes. Prompts are distinct and come one a line. Splits and held-out compositions are drawn apart. */
 #include <getopt.h>
@@ -29,7 +30,7 @@ static const char usage[] =
 /* What is drawn, as the step of the random key: numbers stand in data sets, so append only. */
 enum part { PART_TEST = 1, PART_HELD_OUT = 2, PART_PROMPTS = 4 };
 
-enum { MOST_FILES = 16, MOST_COUNT = 1000000 };
+enum { MOST_FILES = 16, MOST_COUNT = 1000000, NEGATIVES = 4 };
 
 struct options {
     long count, prompts, most;
@@ -124,7 +125,36 @@ static bool write_picture(const char *path, const struct tl_image *image, struct
     return ok || tl_err_set(err, TL_OUTPUT, "%s: cannot write", path);
 }
 
-static void add_row(struct tl_str *rows, const char *name, const struct tl_scene *s)
+/* Captions that one change has made false: what contrastive training sets against the true one. */
+static void add_negatives(struct tl_str *rows, const struct tl_scene *s, uint32_t index, uint64_t seed)
+{
+    tl_str_append(rows, ", \"negatives\": [");
+    for (uint32_t i = 0; i < NEGATIVES; i++) {
+        struct tl_scene_spec other;
+        char text[TL_SCENE_TEXT];
+        struct tl_rng_key key = {.seed = seed, .stream = TL_RNG_AUGMENT, .sample = index, .step = i};
+        tl_scene_negative(&s->spec, key, &other);
+        tl_scene_write(&other, text);
+        tl_str_printf(rows, "%s\"%s\"", i ? ", " : "", text);
+    }
+    tl_str_append(rows, "]");
+}
+
+/* One digit a patch, row by row: colour and shape of what covers it, 0 for the ground. */
+static void add_patches(struct tl_str *rows, const struct tl_scene *s)
+{
+    uint8_t label[2][TL_SCENE_GRID * TL_SCENE_GRID];
+    tl_scene_patches(s->object, s->n_objects, label[0], label[1]);
+    tl_str_append(rows, ", \"patch_labels\": [");
+    for (int k = 0; k < 2; k++) {
+        char digits[TL_SCENE_GRID * TL_SCENE_GRID + 1] = {0};
+        for (int i = 0; i < TL_SCENE_GRID * TL_SCENE_GRID; i++) digits[i] = (char)('0' + label[k][i]);
+        tl_str_printf(rows, "%s\"%s\"", k ? ", " : "", digits);
+    }
+    tl_str_append(rows, "]");
+}
+
+static void add_row(struct tl_str *rows, const char *name, const struct tl_scene *s, uint32_t index, uint64_t seed)
 {
     char text[TL_SCENE_TEXT];
     tl_scene_write(&s->spec, text);
@@ -135,7 +165,10 @@ static void add_row(struct tl_str *rows, const char *name, const struct tl_scene
         tl_str_printf(rows, "%s[%d, %d, %.2f, %.2f, %.2f]", i ? ", " : "", k->colour, k->shape, (double)k->x,
                       (double)k->y, (double)k->r);
     }
-    tl_str_append(rows, "]}\n");
+    tl_str_append(rows, "]");
+    add_negatives(rows, s, index, seed);
+    add_patches(rows, s);
+    tl_str_append(rows, "}\n");
 }
 
 static bool write_scenes(const struct options *o, struct tl_err *err)
@@ -153,7 +186,7 @@ static bool write_scenes(const struct options *o, struct tl_err *err)
         tl_scene_draw(s.object, s.n_objects, s.ground, image.px);
         tl_path_join(&path, o->out, name);
         ok = write_picture(path.data, &image, err);
-        add_row(&rows, name, &s);
+        add_row(&rows, name, &s, (uint32_t)i, o->seed);
     }
     tl_path_join(&path, o->out, "metadata.jsonl");
     if (ok && rows.failed) ok = tl_err_set(err, TL_FAIL, "out of memory");
