@@ -169,13 +169,35 @@ static void pack_weights(struct job *j, struct tl_pool *pool)
         tl_pool_run(pool, n, pack_tap, j);
 }
 
-/* Where pixels of a band begin in the padded band, and in y. */
-static void place_pixels(const struct plan *p, const struct pass *s, const struct tl_conv_band *b,
-                         int64_t *row, int64_t *c_row)
+/* Output rows [v0, v1) of a picture that see the same vertical taps [t0, t1): those inside the input. */
+struct rows {
+    int64_t v0, v1, t0, t1;
+};
+
+static struct rows rows_from(const struct tl_conv_axis *v, int64_t v0, int64_t end)
+{
+    struct rows r = {.v0 = v0, .v1 = v0};
+    for (; r.v1 < end; r.v1++) {
+        int64_t at = r.v1 * v->stride + v->first, t0 = 0, t1 = v->taps;
+        while (t0 < t1 && at + t0 * v->step < 0) t0++;
+        while (t1 > t0 && at + (t1 - 1) * v->step >= v->in) t1--;
+        if (r.v1 == v0) {
+            r.t0 = t0;
+            r.t1 = t1;
+        } else if (t0 != r.t0 || t1 != r.t1) {
+            break;
+        }
+    }
+    return r;
+}
+
+/* Where pixels of some rows of all pictures of a band begin in the padded band, and in y. */
+static int64_t place_pixels(const struct plan *p, const struct pass *s, const struct tl_conv_band *b,
+                            const struct rows *some, int64_t *row, int64_t *c_row)
 {
     int64_t cols = tl_conv_span(&s->h, s->h.n), rows = tl_conv_span(&s->v, b->p1 - b->p0), i = 0;
     for (int64_t n = b->s0; n < b->s1; n++)
-        for (int64_t v = b->p0; v < b->p1; v++) {
+        for (int64_t v = some->v0; v < some->v1; v++) {
             int64_t from = ((n - b->s0) * rows + (v - b->p0) * s->v.stride) * cols;
             int64_t to = (n * p->out_h + s->v.out_first + v * s->v.out_step) * p->out_w + s->h.out_first;
             for (int64_t h = 0; h < s->h.n; h++, i++) {
@@ -183,6 +205,7 @@ static void place_pixels(const struct plan *p, const struct pass *s, const struc
                 c_row[i] = (to + h * s->h.out_step) * p->out_c;
             }
         }
+    return i;
 }
 
 static void conv_piece(void *arg, size_t i, int worker)
@@ -200,25 +223,30 @@ static void conv_piece(void *arg, size_t i, int worker)
     if (s->n_seg > 0)
         tl_conv_copy_band(band, j->x, &s->v, &s->h, p->in_c, &b, (int64_t[2]){0, s->v.taps},
                           (int64_t[2]){0, p->in_c});
-    place_pixels(p, s, &b, row, c_row);
-    struct tl_micro m = {.m = (b.s1 - b.s0) * (b.p1 - b.p0) * s->h.n,
-                         .n = p->out_c,
+    struct tl_micro m = {.n = p->out_c,
                          .a = band,
                          .row = row,
-                         .seg = s->seg,
-                         .n_seg = s->n_seg,
                          .len = s->len,
                          .step = 1,
+                         .b_rows = s->n_seg * s->len,
                          .c = j->y,
                          .c_row = c_row,
                          .bias = j->bias,
                          .add = j->add,
                          .accumulate = j->accumulate};
-    m.b = p->direct ? j->w : j->packed + s->packed;
     m.ldb = p->direct ? p->out_c : 0;
     m.panel = panels * group / s->groups;
     m.n_panels = panels * (group + 1) / s->groups - m.panel;
-    tl_micro_run(&m);
+    int64_t segs = s->n_seg / tl_cpu_fast_max(s->v.taps, 1); /* of one vertical tap */
+    for (struct rows r = {.v1 = b.p0}; r.v1 < b.p1;) {
+        r = rows_from(&s->v, r.v1, b.p1);
+        m.m = place_pixels(p, s, &b, &r, row, c_row);
+        m.seg = s->seg + r.t0 * segs;
+        m.n_seg = (r.t1 - r.t0) * segs;
+        m.b_row = r.t0 * segs * s->len;
+        m.b = p->direct ? j->w + m.b_row * p->out_c : j->packed + s->packed;
+        tl_micro_run(&m);
+    }
 }
 
 static bool is_product(const struct tl_conv *conv, const struct tl_shape *w)

@@ -30,7 +30,7 @@ struct tl_micro {
     const float *b;     /* k x n */
     int64_t
         ldb; /* 0: packed by tl_micro_pack; else b is row-major with this row stride, and n % TL_VEC is 0 */
-    int64_t b_rows, b_row; /* packed: rows of the whole B, 0 for k; the first of them that takes part */
+    int64_t b_rows, b_row; /* if packed: rows of the whole B, 0 for k; the first of them that takes part */
     float *c;
     const int64_t *c_row; /* NULL: r * ldc */
     int64_t ldc;
