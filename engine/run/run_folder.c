@@ -1,0 +1,180 @@
+#include "run/run_folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <tiller/log.h>
+
+#include "io/file.h"
+
+/* "2026-01-31T12:00:00Z" */
+static const char *now_text(char out[32])
+{
+    time_t now = time(NULL);
+    struct tm utc;
+    gmtime_r(&now, &utc);
+    strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return out;
+}
+
+static bool join(struct tl_str *out, const char *folder, const char *name, struct tl_err *err)
+{
+    tl_path_join(out, folder, name);
+    return !out->failed || tl_err_set(err, TL_OUTPUT, "%s: out of memory", folder);
+}
+
+bool tl_run_folder_path(const struct tl_run_folder *f, const char *name, struct tl_str *out,
+                        struct tl_err *err)
+{
+    return join(out, f->path, name, err);
+}
+
+bool tl_run_folder_is_run(const char *path)
+{
+    static const char *const names[] = {"config.json", "run.json", "metrics.jsonl", "checkpoints"};
+    struct tl_str s = {0};
+    bool found = false;
+    for (size_t i = 0; !found && i < sizeof names / sizeof *names; i++) {
+        found = join(&s, path, names[i], NULL) && tl_file_exists(s.data);
+    }
+    tl_str_finish(&s);
+    return found;
+}
+
+/* The holder writes its line right after it got the lock: a reader that comes between waits a little for it.
+ */
+static bool say_busy(int fd, const char *path, struct tl_err *err)
+{
+    char line[256] = "", host[128] = "", since[64] = "";
+    long pid = 0;
+    for (int attempt = 0; attempt < 20 && !pid; attempt++) {
+        ssize_t n = pread(fd, line, sizeof line - 1, 0);
+        line[n > 0 ? n : 0] = 0;
+        if (!strchr(line, '\n') || sscanf(line, "%ld %127s %63s", &pid, host, since) != 3) {
+            pid = 0;
+            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        }
+    }
+    if (!pid)
+        return tl_err_set(err, TL_BUSY,
+                          "%s: another process works in this folder; choose another one, or wait", path);
+    return tl_err_set(err, TL_BUSY,
+                      "%s: process %ld on %s works in this folder since %s; choose another one, or wait",
+                      path, pid, host, since);
+}
+
+static bool write_holder(int fd)
+{
+    char line[256], host[128] = "", now[32];
+    if (gethostname(host, sizeof host - 1) != 0 || !host[0]) strcpy(host, "?");
+    int n = snprintf(line, sizeof line, "%ld %s %s\n", (long)getpid(), host, now_text(now));
+    return ftruncate(fd, 0) == 0 && n > 0 && pwrite(fd, line, (size_t)n, 0) == n;
+}
+
+static bool take_lock(struct tl_run_folder *f, struct tl_err *err)
+{
+    struct tl_str path = {0};
+    if (!join(&path, f->path, "run.lock", err)) return false;
+    f->lock = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    bool ok = f->lock >= 0;
+    if (!ok) {
+        tl_err_set(err, TL_OUTPUT, "%s: cannot open: %s", path.data, strerror(errno));
+    } else if (flock(f->lock, LOCK_EX | LOCK_NB) == 0) {
+        ok = write_holder(f->lock) ||
+             tl_err_set(err, TL_OUTPUT, "%s: cannot write: %s", path.data, strerror(errno));
+    } else if (errno == EWOULDBLOCK) {
+        ok = say_busy(f->lock, f->path, err);
+    } else { /* some network file systems have no locks */
+        tl_log(TL_LOG_WARN, "%s: cannot lock (%s); nothing else may work in this folder now", path.data,
+               strerror(errno));
+    }
+    tl_str_finish(&path);
+    return ok;
+}
+
+static bool check_mode(struct tl_run_folder *f, enum tl_run_mode mode, struct tl_err *err)
+{
+    f->resumes = tl_run_folder_is_run(f->path);
+    if (mode == TL_RUN_NEW && f->resumes) {
+        return tl_err_set(err, TL_USAGE, "%s: holds another run; choose another folder, or resume that one",
+                          f->path);
+    }
+    if (mode == TL_RUN_RESUME && !f->resumes)
+        return tl_err_set(err, TL_USAGE, "%s: holds no run to resume", f->path);
+    return true;
+}
+
+struct tl_run_folder *tl_run_folder_open(const char *path, enum tl_run_mode mode, struct tl_err *err)
+{
+    struct tl_run_folder *f = calloc(1, sizeof *f);
+    if (!f) goto no_memory;
+    f->lock = -1;
+    f->path = strdup(path);
+    if (!f->path) goto no_memory;
+    if (mode == TL_RUN_RESUME && !check_mode(f, mode, err))
+        goto fail; /* makes no folder for a mistyped name */
+    if (!tl_file_make_folder(path, err) || !take_lock(f, err) || !check_mode(f, mode, err)) goto fail;
+    return f;
+no_memory:
+    tl_err_set(err, TL_OUTPUT, "%s: out of memory", path);
+fail:
+    tl_run_folder_close(&f);
+    return NULL;
+}
+
+void tl_run_folder_close(struct tl_run_folder **f_ptr)
+{
+    struct tl_run_folder *f = *f_ptr;
+    if (!f) return;
+    if (f->lock >= 0)
+        close(f->lock); /* the file stays: removing it would race with the next one to open it */
+    free(f->path);
+    free(f);
+    *f_ptr = NULL;
+}
+
+static bool write_json(const struct tl_run_folder *f, const char *name, const cJSON *value,
+                       struct tl_err *err)
+{
+    struct tl_str path = {0};
+    bool ok = join(&path, f->path, name, err) && tl_json_write(path.data, value, err);
+    tl_str_finish(&path);
+    return ok;
+}
+
+static cJSON *read_json(const struct tl_run_folder *f, const char *name, struct tl_err *err)
+{
+    struct tl_str path = {0};
+    cJSON *value = join(&path, f->path, name, err) ? tl_json_read(path.data, err) : NULL;
+    tl_str_finish(&path);
+    return value;
+}
+
+bool tl_run_folder_write_config(const struct tl_run_folder *f, const cJSON *config, struct tl_err *err)
+{
+    return write_json(f, "config.json", config, err);
+}
+
+cJSON *tl_run_folder_read_config(const struct tl_run_folder *f, struct tl_err *err)
+{
+    return read_json(f, "config.json", err);
+}
+
+cJSON *tl_run_folder_read_about(const struct tl_run_folder *f, struct tl_err *err)
+{
+    return read_json(f, "run.json", err);
+}
+
+bool tl_run_folder_samples(const struct tl_run_folder *f, int64_t step, struct tl_str *out,
+                           struct tl_err *err)
+{
+    char name[64];
+    snprintf(name, sizeof name, "samples/step-%08lld", (long long)step);
+    return join(out, f->path, name, err) && tl_file_make_folder(out->data, err);
+}

@@ -1,0 +1,87 @@
+/* The folder of a run, the same for every long job:
+ *
+ *     config.json      every option after merging, written once
+ *     run.json         version, command line, device, start, seeds, SHA-256 of the inputs; each resume adds
+ * to "resumes" metrics.jsonl    one object a line (run_metrics.h) checkpoints/     step-00001000/ ...
+ * (checkpoint.h) samples/         step-00001000/ ... run.lock         held with flock while a process works
+ * here; process id, host and start inside
+ *
+ * The lock frees itself when its holder dies. Readers never need it. Errors: TL_BUSY for a held lock,
+ * TL_USAGE for a folder that is not what was asked for, TL_OUTPUT for what cannot be written, TL_BAD_INPUT
+ * for a run.json that cannot be read. */
+#ifndef TL_RUN_RUN_FOLDER_H
+#define TL_RUN_RUN_FOLDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tiller/err.h>
+
+#include "base/str.h"
+#include "io/json.h"
+
+enum tl_run_mode {
+    TL_RUN_NEW,    /* a folder that holds another run is refused */
+    TL_RUN_RESUME, /* a folder that holds no run is refused */
+    TL_RUN_AUTO,   /* resumes where there is a run, else begins one */
+};
+
+struct tl_run_folder {
+    char *path;   /* owns */
+    int lock;     /* file descriptor of run.lock; owns */
+    bool resumes; /* a run was there already */
+};
+
+/* Makes the folder where it is missing, locks it. What a run left there is not touched. */
+struct tl_run_folder *tl_run_folder_open(const char *path, enum tl_run_mode mode, struct tl_err *err);
+/* Frees the lock. Takes empty ones. */
+void tl_run_folder_close(struct tl_run_folder **folder);
+
+/* Whether a run was begun in this folder. */
+bool tl_run_folder_is_run(const char *path);
+
+/* PATH/name, valid until out changes; false if out of memory. */
+bool tl_run_folder_path(const struct tl_run_folder *folder, const char *name, struct tl_str *out,
+                        struct tl_err *err);
+
+/* config.json, atomically. */
+bool tl_run_folder_write_config(const struct tl_run_folder *folder, const cJSON *config, struct tl_err *err);
+cJSON *tl_run_folder_read_config(const struct tl_run_folder *folder, struct tl_err *err);
+
+struct tl_run_seed {
+    const char *name;
+    uint64_t value;
+};
+struct tl_run_input {
+    const char *name;   /* "prompts": what it is to the run */
+    const char *path;   /* of a file */
+    const char *sha256; /* NULL: computed here */
+};
+struct tl_run_about {
+    const char *command; /* NULL: not known */
+    const char *device_name, *device_description;
+    const struct tl_run_seed *seeds;
+    size_t n_seeds;
+    const struct tl_run_input *inputs;
+    size_t n_inputs;
+    int64_t step; /* of the checkpoint that is resumed from */
+};
+
+/* run.json of a new run; in one that is resumed, one more entry of "resumes", and a warning (tl_log) for
+ * every input whose hash is no longer that of the beginning. */
+bool tl_run_folder_write_about(const struct tl_run_folder *folder, const struct tl_run_about *about,
+                               struct tl_err *err);
+
+/* Sets one member of run.json (what was measured at the start and must be the same after a resume: reward
+ * scales). Takes over `value`, also on failure. */
+bool tl_run_folder_note(const struct tl_run_folder *folder, const char *key, cJSON *value,
+                        struct tl_err *err);
+/* The whole run.json; the caller ends it with cJSON_Delete. */
+cJSON *tl_run_folder_read_about(const struct tl_run_folder *folder, struct tl_err *err);
+
+/* Makes samples/step-00001000 and gives its path. */
+bool tl_run_folder_samples(const struct tl_run_folder *folder, int64_t step, struct tl_str *out_path,
+                           struct tl_err *err);
+
+#endif
