@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Free ranges of a block, ascending, never touching each other. */
 struct range {
@@ -108,6 +109,20 @@ void tl_gpu_heap_finish(struct tl_gpu *gpu)
         }
 }
 
+/* On a CPU driver device memory is the process's own. Matrix kernels walk it in strides of whole pages, so
+ * huge pages are asked for; where the system has none this does nothing. */
+static void ask_huge_pages(unsigned char *begin, uint64_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    const uintptr_t page = 4096, first = ((uintptr_t)begin + page - 1) & ~(page - 1);
+    const uintptr_t last = ((uintptr_t)begin + bytes) & ~(page - 1);
+    if (last > first) (void)madvise((void *)first, last - first, MADV_HUGEPAGE);
+#else
+    (void)begin;
+    (void)bytes;
+#endif
+}
+
 static struct tl_gpu_block *block_create(struct tl_gpu *gpu, enum tl_gpu_place place, uint64_t bytes,
                                          VkResult *out)
 {
@@ -131,6 +146,7 @@ static struct tl_gpu_block *block_create(struct tl_gpu *gpu, enum tl_gpu_place p
         void *mapped = NULL;
         *out = gpu->vk.vkMapMemory(gpu->device, b->memory, 0, VK_WHOLE_SIZE, 0, &mapped);
         b->mapped = mapped;
+        if (mapped && gpu->facts.kind == TL_GPU_CLASS_CPU) ask_huge_pages(mapped, bytes);
     }
     if (*out != VK_SUCCESS) {
         block_destroy(gpu, b);
