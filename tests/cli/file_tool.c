@@ -80,10 +80,29 @@ static int picture(const char *path, const char *key, const char *text)
     return ok ? 0 : complain(&err);
 }
 
+static int pixels(const char *a_path, const char *b_path, int limit)
+{
+    struct tl_err err = {0};
+    struct tl_image a = {0}, b = {0};
+    int worst = 256;
+    if (!tl_image_load(a_path, &a, &err) || !tl_image_load(b_path, &b, &err)) {
+        complain(&err);
+    } else if (a.width == b.width && a.height == b.height) {
+        worst = 0;
+        for (size_t i = 0; i < (size_t)a.width * (size_t)a.height * 3; i++)
+            if (abs(a.px[i] - b.px[i]) > worst) worst = abs(a.px[i] - b.px[i]);
+    }
+    printf("%s and %s: %d apart\n", a_path, b_path, worst);
+    tl_image_finish(&a);
+    tl_image_finish(&b);
+    return worst > limit;
+}
+
 int main(int argc, char **argv)
 {
     struct tl_err err = {0};
     if (argc == 5 && strcmp(argv[1], "picture") == 0) return picture(argv[2], argv[3], argv[4]);
+    if (argc == 5 && strcmp(argv[1], "pixels") == 0) return pixels(argv[2], argv[3], atoi(argv[4]));
     struct tl_st_file *a = argc > 2 ? tl_st_open(argv[2], &err) : NULL, *b = NULL;
     int result = 2;
     if (!a) return argc > 2 ? complain(&err) : 2;

@@ -20,20 +20,23 @@ struct cli_common {
 };
 extern const struct tl_option cli_common_options[];
 
+/* More options, where they depend on the words (train --method NAME). */
+struct cli_choice {
+    const char *title; /* "Options of --method prdp" */
+    const struct tl_option *table;
+    void *params;        /* what the table fills; lives as long as the program */
+    const void *context; /* the verb's own */
+};
+
 /* One call of a verb: what was parsed, valid until the verb returns. */
 struct cli_call {
     const struct cli_common *common;
     struct tl_job job;              /* device, threads, seed, command line, progress: ready to hand on */
     struct tl_options *const *sets; /* common, the verb's own, then the chosen ones */
     size_t n_sets;
-    const char *const *args; /* what is no option */
+    const struct cli_choice *choice; /* empty where the verb has none */
+    const char *const *args;         /* what is no option */
     size_t n_args;
-};
-
-struct cli_choice {
-    const char *title; /* "Options of --method prdp" */
-    const struct tl_option *table;
-    void *params;
 };
 
 struct cli_verb {
@@ -44,16 +47,14 @@ struct cli_verb {
     const char *examples; /* lines, each ends with \n, without indent */
     const struct tl_option *options;
     void *params; /* what the options fill; static */
-    /* Where more options depend on the words (train --method NAME): finds them. NULL where they do not;
-     * *out_table is left NULL where the words choose nothing. What out_params points to lives as long as the
-     * program. */
+    /* Finds the choice; fails where the words make none. NULL: the verb has none. */
     bool (*choose)(const char *const *words, size_t n, struct cli_choice *out, struct tl_err *err);
     bool can_pause; /* the job asks tl_interrupted, so the first Ctrl-C is its to answer */
     /* The exit code; anything but TL_OK and TL_PARTIAL has err set. */
     enum tl_code (*run)(const struct cli_call *call, struct tl_err *err);
 };
 
-extern const struct cli_verb cli_inspect, cli_forward, cli_doctor, cli_list, cli_bench;
+extern const struct cli_verb cli_sample, cli_inspect, cli_forward, cli_doctor, cli_list, cli_bench;
 extern const struct cli_verb *const cli_verbs[]; /* ends at NULL */
 
 /* ---- cli_help.c ---- */

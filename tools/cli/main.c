@@ -26,8 +26,8 @@ const struct tl_option cli_common_options[] = {
 };
 
 /* The order in which people meet them. */
-const struct cli_verb *const cli_verbs[] = {&cli_inspect, &cli_forward, &cli_list,
-                                            &cli_doctor,  &cli_bench,   NULL};
+const struct cli_verb *const cli_verbs[] = {&cli_sample, &cli_inspect, &cli_forward, &cli_list,
+                                            &cli_doctor, &cli_bench,   NULL};
 
 static const struct cli_verb *find_verb(const char *name, struct tl_err *err)
 {
@@ -105,8 +105,10 @@ static enum tl_code run_verb(const struct cli_verb *verb, int argc, char **argv,
     const char *const *words = (const char *const *)argv + 2;
     size_t n_words = (size_t)argc - 2, n_args = 0, n_sets = 0;
     struct cli_choice choice = {0};
-    if (verb->choose && !verb->choose(words, n_words, &choice, err)) return err->code;
-    if (wants_help(words, n_words)) return cli_help_verb(verb, &choice, err) ? TL_OK : err->code;
+    bool chosen = !verb->choose || verb->choose(words, n_words, &choice, err);
+    if (wants_help(words, n_words))
+        return tl_err_clear(err), cli_help_verb(verb, &choice, err) ? TL_OK : err->code;
+    if (!chosen) return err->code;
     struct tl_options *sets[3] = {NULL};
     const char **args = calloc(n_words + 1, sizeof *args);
     char *command = command_line(argc, argv);
@@ -114,8 +116,12 @@ static enum tl_code run_verb(const struct cli_verb *verb, int argc, char **argv,
     if (args && command && open_sets(verb, &choice, sets, &n_sets, err) &&
         tl_options_parse(sets, n_sets, words, n_words, args, &n_args, err) &&
         check_args(verb, args, n_args, err)) {
-        struct cli_call call = {
-            .common = &common, .sets = sets, .n_sets = n_sets, .args = args, .n_args = n_args};
+        struct cli_call call = {.common = &common,
+                                .sets = sets,
+                                .n_sets = n_sets,
+                                .choice = &choice,
+                                .args = args,
+                                .n_args = n_args};
         call.job = (struct tl_job){.device = common.device,
                                    .threads = common.threads,
                                    .seed = common.seed,
