@@ -1,0 +1,241 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <tiller/log.h>
+
+#include "base/str.h"
+#include "io/file.h"
+#include "io/safetensors.h"
+#include "run/checkpoint.h"
+#include "run/checkpoint_folder.h"
+
+struct saver {
+    const struct tl_checkpoint_params *params;
+    int64_t step;
+    struct tl_arena arena;
+    const char *run, *checkpoints, *temp, *final; /* paths */
+    const char **files;                           /* names within the checkpoint */
+    size_t n_files;
+    float *flat; /* owns; a store's block */
+    size_t flat_size;
+    int n_changes;
+    struct tl_err *err;
+};
+
+/* Before each change of the disk. */
+static bool change(struct saver *s, const char *what)
+{
+    int number = s->n_changes++;
+    if (!s->params->fault || s->params->fault(s->params->fault_user, number, what)) return true;
+    return tl_err_set(s->err, TL_OUTPUT, "%s: writing was made to fail", what);
+}
+
+static bool no_memory(struct saver *s)
+{
+    return tl_err_set(s->err, TL_OUTPUT, "out of memory");
+}
+
+/* NAME + ending as the next file; its path, or NULL. */
+static const char *add_file(struct saver *s, const char *name, const char *ending)
+{
+    size_t len = strlen(name);
+    if (!len || len > 64 || name[0] == '.' ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != len) {
+        tl_err_set(s->err, TL_FAIL, "\"%.80s\" cannot name a file of a checkpoint", name);
+        return NULL;
+    }
+    const char *file = tl_arena_printf(&s->arena, "%s%s", name, ending);
+    for (size_t i = 0; file && i < s->n_files; i++) {
+        if (strcmp(s->files[i], file) != 0) continue;
+        tl_err_set(s->err, TL_FAIL, "%s is twice in a checkpoint", file);
+        return NULL;
+    }
+    const char *path = file ? tl_path_join_in(&s->arena, s->temp, file) : NULL;
+    if (!path) no_memory(s);
+    if (path) s->files[s->n_files++] = file;
+    return path;
+}
+
+static bool check_finite(struct saver *s, const char *store, const struct tl_store_layout *layout,
+                         const float *flat)
+{
+    for (int32_t i = 0; i < layout->n_entries; i++) {
+        const struct tl_store_entry *e = &layout->entries[i];
+        size_t n = (size_t)tl_shape_count(&e->shape);
+        for (size_t j = 0; j < n; j++) {
+            float v = flat[e->offset + j];
+            if (isfinite(v)) continue;
+            return tl_err_set(s->err, TL_NUMERIC, "%s: %s: element %zu is %s; the last checkpoint stays",
+                              store, e->name, j, isnan(v) ? "not a number" : "infinite");
+        }
+    }
+    return true;
+}
+
+static bool write_flat(struct saver *s, const char *path, const struct tl_store_layout *layout,
+                       const float *flat)
+{
+    static const struct tl_st_meta meta = {"order", "kernel"};
+    const struct tl_st_write_params params = {.meta = &meta, .n_meta = 1, .no_format = true};
+    struct tl_st_item *items = calloc((size_t)layout->n_entries + 1, sizeof *items);
+    if (!items) return no_memory(s);
+    for (int32_t i = 0; i < layout->n_entries; i++) {
+        const struct tl_store_entry *e = &layout->entries[i];
+        items[i] = (struct tl_st_item){
+            .name = e->name, .dtype = TL_ST_F32, .rank = (unsigned)e->shape.rank, .data = flat + e->offset};
+        for (int d = 0; d < e->shape.rank; d++) items[i].shape[d] = (uint64_t)e->shape.dim[d];
+    }
+    bool ok = tl_st_write(path, items, (size_t)layout->n_entries, &params, s->err);
+    free(items);
+    return ok;
+}
+
+static bool save_store(struct saver *s, const struct tl_checkpoint_store *in)
+{
+    const struct tl_store_layout *layout = in->store ? in->store->layout : in->layout;
+    const float *flat = in->data;
+    if (in->store) {
+        if (layout->n_elements > s->flat_size || !s->flat) {
+            free(s->flat);
+            s->flat_size = layout->n_elements;
+            s->flat = malloc((s->flat_size + 1) * sizeof *s->flat);
+            if (!s->flat) return no_memory(s);
+        }
+        if (!tl_store_read_flat(in->store, s->flat, s->err)) return tl_err_add(s->err, "%s", in->name);
+        flat = s->flat;
+    }
+    if (!check_finite(s, in->name, layout, flat)) return false;
+    const char *path = add_file(s, in->name, ".safetensors");
+    return path && change(s, in->name) && write_flat(s, path, layout, flat);
+}
+
+static bool save_state(struct saver *s)
+{
+    const char *path = add_file(s, "state", ".json");
+    if (!path || !change(s, "state.json")) return false;
+    if (s->params->state) return tl_json_write(path, s->params->state, s->err);
+    return tl_file_write(path, "{}\n", 3, s->err);
+}
+
+static bool write_files(struct saver *s)
+{
+    const struct tl_checkpoint_params *p = s->params;
+    for (size_t i = 0; i < p->n_stores; i++) {
+        if (!save_store(s, &p->stores[i])) return false;
+    }
+    for (size_t i = 0; i < p->n_blobs; i++) {
+        const char *path = add_file(s, p->blobs[i].name, ".bin");
+        if (!path || !change(s, p->blobs[i].name) ||
+            !tl_file_write(path, p->blobs[i].data, p->blobs[i].n, s->err))
+            return false;
+    }
+    return save_state(s) && change(s, "manifest.json") &&
+           tl_checkpoint_write_manifest(s->temp, s->step, s->files, s->n_files, s->err);
+}
+
+static bool make_temp(struct saver *s)
+{
+    if (!change(s, "folder") || !tl_file_make_folder(s->checkpoints, s->err)) return false;
+    tl_checkpoint_remove_unfinished(s->checkpoints);
+    if (mkdir(s->temp, 0777) == 0) return true;
+    return tl_err_set(s->err, TL_OUTPUT, "%s: cannot make the folder: %s", s->temp, strerror(errno));
+}
+
+/* The new folder takes the name. One of the same step that stands there (a resume came by again) changes
+ * places with it where the system can do that at once, so that the name never lacks. */
+static bool publish(struct saver *s)
+{
+    if (!change(s, "rename")) return false;
+    bool ok;
+    if (!tl_file_exists(s->final)) {
+        ok = rename(s->temp, s->final) == 0;
+    } else if (renameat2(AT_FDCWD, s->temp, AT_FDCWD, s->final, RENAME_EXCHANGE) == 0) {
+        ok = true;
+    } else {
+        ok = tl_checkpoint_remove(s->final) && rename(s->temp, s->final) == 0;
+    }
+    if (!ok)
+        return tl_err_set(s->err, TL_OUTPUT, "%s: cannot rename to %s: %s", s->temp, s->final,
+                          strerror(errno));
+    return change(s, "sync") && tl_checkpoint_sync_folder(s->checkpoints, s->err) &&
+           tl_checkpoint_sync_folder(s->run, s->err);
+}
+
+/* Renamed first, so that one that is half removed never looks like a checkpoint. */
+static bool prune_one(struct saver *s, int64_t step)
+{
+    char name[32];
+    const char *path = tl_path_join_in(&s->arena, s->checkpoints, tl_checkpoint_name(step, name));
+    const char *temp = path ? tl_arena_printf(&s->arena, "%s.tmp", path) : NULL;
+    if (!temp) return false;
+    if (!change(s, "prune")) return false;
+    if (rename(path, temp) == 0) return change(s, "remove") && tl_checkpoint_remove(temp);
+    tl_log(TL_LOG_WARN, "%s: cannot remove: %s", path, strerror(errno));
+    return true;
+}
+
+/* Whole ones count; those that do not verify (sizes only: hashing all would take long) stay until so many
+ * whole ones are newer. */
+static void prune(struct saver *s)
+{
+    int64_t *steps;
+    size_t n;
+    int kept = 0, keep = s->params->keep > 0 ? s->params->keep : 2;
+    struct tl_err *caller = s->err, why = {0};
+    s->err = &why; /* the new checkpoint is safe: whatever happens now is no failure of saving */
+    bool ok = tl_checkpoint_list(s->checkpoints, &s->arena, &steps, &n, &why);
+    for (size_t i = 0; ok && i < n; i++) {
+        char name[32];
+        int64_t found = -1;
+        if (steps[i] <= s->step && kept < keep) {
+            const char *path = tl_path_join_in(&s->arena, s->checkpoints, tl_checkpoint_name(steps[i], name));
+            cJSON *manifest = path ? tl_checkpoint_verify(path, false, &found, NULL) : NULL;
+            kept += manifest != NULL;
+            cJSON_Delete(manifest);
+            continue;
+        }
+        if (steps[i] > s->step) {
+            tl_log(TL_LOG_INFO, "%s/%s: removed, the run went on from an earlier checkpoint", s->checkpoints,
+                   tl_checkpoint_name(steps[i], name));
+        }
+        ok = prune_one(s, steps[i]);
+    }
+    if (!ok)
+        tl_log(TL_LOG_WARN, "%s: old checkpoints could not all be removed: %s", s->checkpoints, why.text);
+    s->err = caller;
+}
+
+static bool begin(struct saver *s, const char *run_folder)
+{
+    char name[32];
+    s->run = run_folder;
+    s->checkpoints = tl_path_join_in(&s->arena, run_folder, "checkpoints");
+    s->final =
+        s->checkpoints ? tl_path_join_in(&s->arena, s->checkpoints, tl_checkpoint_name(s->step, name)) : NULL;
+    s->temp = s->final ? tl_arena_printf(&s->arena, "%s.tmp", s->final) : NULL;
+    s->files = tl_arena_alloc(&s->arena, s->params->n_stores + s->params->n_blobs + 1, sizeof *s->files);
+    return (s->temp && s->files) || no_memory(s);
+}
+
+bool tl_checkpoint_save(const char *run_folder, int64_t step, const struct tl_checkpoint_params *params,
+                        struct tl_err *err)
+{
+    struct tl_err why = {0};
+    struct saver s = {.params = params, .step = step, .err = &why};
+    bool ok = step >= 0 || tl_err_set(&why, TL_FAIL, "step %lld cannot be", (long long)step);
+    ok = ok && begin(&s, run_folder);
+    bool made = ok && make_temp(&s);
+    ok = made && write_files(&s) && publish(&s);
+    if (made && tl_file_exists(s.temp)) tl_checkpoint_remove(s.temp); /* unfinished, or what was exchanged */
+    if (ok) prune(&s);
+    if (!ok) tl_err_set(err, why.code, "saving step %lld: %s", (long long)step, why.text);
+    free(s.flat);
+    tl_arena_finish(&s.arena);
+    return ok;
+}
