@@ -18,8 +18,9 @@ struct tl_pool {
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
     bool quit;
-    unsigned long job; /* counts jobs; a change wakes the workers */
-    int n_busy;
+    atomic_ulong job; /* counts jobs; a change wakes the workers */
+    bool open; /* the job still takes workers: one that wakes late finds it closed, and nobody waits for it */
+    atomic_int n_inside;
     void (*fn)(void *arg, size_t i, int worker);
     void *arg;
     size_t n;
@@ -35,20 +36,45 @@ static void work(struct tl_pool *pool, int index)
     }
 }
 
+/* A sleeping thread takes as long to wake as a small kernel runs: look a while before going to sleep. */
+enum { LOOKS = 200 };
+
+static inline void look_away(void)
+{
+#if defined __x86_64__ || defined __i386__
+    __builtin_ia32_pause();
+#endif
+}
+
+static void await_job(struct tl_pool *pool, unsigned long seen)
+{
+    for (int i = 0; i < LOOKS; i++, look_away())
+        if (atomic_load_explicit(&pool->job, memory_order_relaxed) != seen) return;
+}
+
+static void await_done(struct tl_pool *pool)
+{
+    for (int i = 0; i < LOOKS; i++, look_away())
+        if (atomic_load_explicit(&pool->n_inside, memory_order_relaxed) == 0) return;
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *self = arg;
     struct tl_pool *pool = self->pool;
     unsigned long seen = 0;
-    pthread_mutex_lock(&pool->lock);
     for (;;) {
-        while (!pool->quit && pool->job == seen) pthread_cond_wait(&pool->wake, &pool->lock);
+        await_job(pool, seen);
+        pthread_mutex_lock(&pool->lock);
+        while (!pool->quit && (!pool->open || pool->job == seen)) pthread_cond_wait(&pool->wake, &pool->lock);
         if (pool->quit) break;
         seen = pool->job;
+        pool->n_inside++;
         pthread_mutex_unlock(&pool->lock);
         work(pool, self->index);
         pthread_mutex_lock(&pool->lock);
-        if (--pool->n_busy == 0) pthread_cond_signal(&pool->done);
+        if (--pool->n_inside == 0 && !pool->open) pthread_cond_signal(&pool->done);
+        pthread_mutex_unlock(&pool->lock);
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -123,12 +149,16 @@ void tl_pool_run(struct tl_pool *pool, size_t n, void (*fn)(void *arg, size_t i,
     pool->arg = arg;
     pool->n = n;
     atomic_store(&pool->next, 0);
-    pool->n_busy = pool->n_threads - 1;
+    pool->open = true;
     pool->job++;
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
     work(pool, 0);
     pthread_mutex_lock(&pool->lock);
-    while (pool->n_busy > 0) pthread_cond_wait(&pool->done, &pool->lock);
+    pool->open = false;
+    pthread_mutex_unlock(&pool->lock);
+    await_done(pool);
+    pthread_mutex_lock(&pool->lock);
+    while (pool->n_inside > 0) pthread_cond_wait(&pool->done, &pool->lock);
     pthread_mutex_unlock(&pool->lock);
 }

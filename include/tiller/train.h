@@ -33,14 +33,14 @@ struct tl_supervised_params {
 };
 
 struct tl_prdp_run_params {
-    const char *model, *prompts, *out, *eval_prompts, *negative_prompt, *size, *targets, *sampler, *lora;
+    const char *model, *prompts, *out, *eval_prompts, *negative_prompt, *size, *targets, *sampler;
     struct tl_strings reward, eval_reward;
     bool raw_rewards, full, resume, checkpoint, ties_drop;
     int epochs, prompts_per_epoch, samples_per_prompt, steps, passes, minibatches, rank, checkpoint_every, eval_every, resample_every, batch;
     int eval_samples; /* per prompt */
     double eta, guidance, beta, clip, lr, beta1, beta2, weight_decay, clip_norm, alpha;
     int reduce; /* 0 sum, 1 mean over dims, 2 mean over dims and steps */
-    int last_step;
+    int last_step; /* 0 zero, 1 diffusers, 2 clamp */
 };
 
 #endif
