@@ -5,6 +5,10 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#ifdef TILLER_HAVE_VULKAN
+#include "gpu/gpu_context.h"
+#include "gpu/gpu_peak.h"
+#endif
 
 /* 64 bytes: one register with AVX-512, two with AVX2, four with SSE or NEON. The compiler fuses the
  * multiply-add (layer.cmake). */
@@ -92,8 +96,31 @@ static bool cpu_peak(int threads, struct tl_bench_peak *out, struct tl_err *err)
     return ok;
 }
 
+#ifdef TILLER_HAVE_VULKAN
+
+/* A context of its own: the device's is busy with graphs, and is its own affair. */
+static bool vulkan_peak(const struct tl_device *device, struct tl_bench_peak *out, struct tl_err *err)
+{
+    const char *colon = strchr(device->name, ':');
+    struct tl_gpu_params params = {.by_index = colon != NULL, .index = colon ? atoi(colon + 1) : 0};
+    struct tl_gpu *gpu = tl_gpu_open(&params, err);
+    bool ok = gpu && tl_gpu_peak(gpu, &out->flops, &out->bytes_s, err);
+    tl_gpu_close(&gpu);
+    return ok;
+}
+
+#else
+
+static bool vulkan_peak(const struct tl_device *device, struct tl_bench_peak *out, struct tl_err *err)
+{
+    (void)out;
+    return tl_err_set(err, TL_DEVICE, "%s: this build has no Vulkan", device->name);
+}
+
+#endif
+
 bool tl_bench_peak(const struct tl_device *device, int threads, struct tl_bench_peak *out, struct tl_err *err)
 {
     *out = (struct tl_bench_peak){0};
-    return strcmp(device->name, "cpu") == 0 ? cpu_peak(threads, out, err) : true;
+    return strcmp(device->name, "cpu") == 0 ? cpu_peak(threads, out, err) : vulkan_peak(device, out, err);
 }
