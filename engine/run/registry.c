@@ -1,6 +1,10 @@
 #include <tiller/registry.h>
 
+#include <math.h>
 #include <string.h>
+
+#include <tiller/reward.h>
+#include <tiller/train.h>
 
 #include "base/str.h"
 #include "models/component.h"
@@ -31,11 +35,50 @@ static void add_samplers(cJSON *rows)
     }
 }
 
+static void add_methods(cJSON *rows)
+{
+    for (const struct tl_method *m = tl_methods; m->name; m++) {
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "name", m->name);
+        tl_listing_text(row, "trains", m->trains);
+        tl_listing_text(row, "from", m->from);
+        tl_listing_text(row, "help", m->help);
+    }
+}
+
+static void add_limit(cJSON *row, const char *key, double x)
+{
+    if (isfinite(x))
+        tl_listing_number(row, key, x);
+    else
+        tl_listing_text(row, key, "none");
+}
+
+static void add_rewards(cJSON *rows)
+{
+    const struct tl_reward_info *r;
+    for (size_t i = 0; (r = tl_reward_at(i)); i++) {
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "name", r->name);
+        tl_listing_text(row, "argument", r->argument);
+        tl_listing_text(row, "modality", r->modality);
+        tl_listing_text(row, "kind", tl_reward_kind_name(r->kind));
+        tl_listing_bool(row, "encoder", r->needs_encoder);
+        tl_listing_bool(row, "gradient", r->has_gradient);
+        tl_listing_bool(row, "deterministic", r->deterministic);
+        add_limit(row, "low", r->low);
+        add_limit(row, "high", r->high);
+        tl_listing_text(row, "help", r->help);
+    }
+}
+
 /* One row a table. */
 static const struct {
     const char *name;
     void (*add)(cJSON *rows);
 } tables[] = {
+    {"methods", add_methods},
+    {"rewards", add_rewards},
     {"models", add_models},
     {"samplers", add_samplers},
 };
