@@ -1,0 +1,99 @@
+#include "rewards/rewards.h"
+
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+
+const struct tl_reward_class *const tl_reward_classes[] = {
+    &tl_reward_clip,
+    &tl_reward_scene,
+    NULL,
+};
+
+const struct tl_reward_info *tl_reward_at(size_t i)
+{
+    enum { N = sizeof tl_reward_classes / sizeof *tl_reward_classes - 1 };
+    return i < N ? &tl_reward_classes[i]->info : NULL;
+}
+
+const char *tl_reward_kind_name(enum tl_reward_kind kind)
+{
+    static const char *const names[] = {"per item", "against a reference", "of a set"};
+    return names[kind];
+}
+
+static void list_names(const struct tl_reward_class *const *classes, struct tl_str *out)
+{
+    for (size_t i = 0; classes[i]; i++) tl_str_printf(out, "%s%s", i ? ", " : "", classes[i]->info.name);
+}
+
+const struct tl_reward_class *tl_reward_class_find(const struct tl_reward_class *const *classes,
+                                                   const char *name, struct tl_err *err)
+{
+    struct tl_str all = {0};
+    const char *near = NULL;
+    for (size_t i = 0; classes[i]; i++) {
+        if (strcmp(classes[i]->info.name, name) == 0) return classes[i];
+        if (!near) near = tl_str_nearest(name, &classes[i]->info.name, 1);
+    }
+    list_names(classes, &all);
+    if (near)
+        tl_err_set(err, TL_USAGE, "there is no reward '%s'; did you mean %s?", name, near);
+    else
+        tl_err_set(err, TL_USAGE, "there is no reward '%s'; there are %s", name,
+                   all.data ? all.data : "none");
+    tl_str_finish(&all);
+    return NULL;
+}
+
+/* The weight that `at` ("@0.5") says, '.' in any locale; false where it is no decimal number, and so a part
+ * of the argument. */
+static bool weight_of(const char *at, double *out)
+{
+    const char *text = at + 1;
+    if (!*text || text[strspn(text, "0123456789.+-eE")]) return false;
+    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0), old = c ? uselocale(c) : (locale_t)0;
+    char *end;
+    double w = strtod(text, &end);
+    if (c) {
+        uselocale(old);
+        freelocale(c);
+    }
+    if (*end || end == text) return false;
+    *out = w;
+    return true;
+}
+
+bool tl_reward_spec_parse(const char *text, struct tl_reward_spec *out, struct tl_err *err)
+{
+    *out = (struct tl_reward_spec){.weight = 1};
+    const char *end = strrchr(text, '@');
+    if (!end || !weight_of(end, &out->weight)) end = text + strlen(text);
+    if (!isfinite(out->weight))
+        return tl_err_set(err, TL_USAGE, "reward '%s': the weight is too large", text);
+    const char *colon = memchr(text, ':', (size_t)(end - text));
+    const char *name_end = colon ? colon : end;
+    if (name_end == text)
+        return tl_err_set(err, TL_USAGE, "reward '%s' has no name; write NAME[:ARG][@WEIGHT]", text);
+    out->name = strndup(text, (size_t)(name_end - text));
+    out->arg = colon ? strndup(colon + 1, (size_t)(end - colon - 1)) : NULL;
+    if (out->name && (out->arg || !colon)) return true;
+    tl_reward_spec_finish(out);
+    return tl_err_set(err, TL_FAIL, "out of memory");
+}
+
+void tl_reward_spec_finish(struct tl_reward_spec *spec)
+{
+    free(spec->name);
+    free(spec->arg);
+    *spec = (struct tl_reward_spec){0};
+}
+
+bool tl_reward_item_err(const struct tl_reward_item *items, size_t i, struct tl_err *err)
+{
+    if (items[i].name) return tl_err_add(err, "%s", items[i].name);
+    return tl_err_add(err, "sample %zu", i);
+}

@@ -1,0 +1,79 @@
+/* A reward's inside: what its file defines, and the table of all.
+ *
+ * One `struct tl_reward_class` a file, one row in rewards.c. The instance that `open` gives begins with a
+ * `struct tl_reward`. A class scores at once (`score`) or in two steps (`submit` and `collect`), never both.
+ */
+#ifndef TL_REWARDS_REWARDS_H
+#define TL_REWARDS_REWARDS_H
+
+#include <tiller/reward.h>
+
+#include "tensor/exec.h"
+
+struct tl_reward {
+    const struct tl_reward_class *cls;
+};
+
+/* A differentiable reward as a piece of somebody's graph. Its weights are params of `set`, to be bound to
+ * tl_reward_class.store; its other needs are inputs under names that begin with `prefix`, filled by
+ * tl_reward_class.feed. Serves gradients only: scores come from `score`. */
+struct tl_reward_fragment {
+    tl_val pictures; /* [N,H,W,3], 0 to 1 */
+    int set;
+    const char *prefix; /* "reward0" */
+};
+
+struct tl_reward_class {
+    struct tl_reward_info info;
+    /* arg: what stands behind NAME:, NULL where nothing does. device is NULL unless info.needs_encoder. */
+    struct tl_reward *(*open)(struct tl_device *device, const char *arg, struct tl_err *err);
+    void (*close)(struct tl_reward *reward);
+
+    /* out [n], or one number for TL_REWARD_OF_SET. Errors name the item (tl_reward_item_err). */
+    bool (*score)(struct tl_reward *reward, const struct tl_reward_item *items, size_t n, double *out,
+                  struct tl_err *err);
+    /* submit gives a ticket; collect ends it, out NULL: without scores. */
+    void *(*submit)(struct tl_reward *reward, const struct tl_reward_item *items, size_t n,
+                    struct tl_err *err);
+    bool (*collect)(struct tl_reward *reward, void *ticket, double *out, struct tl_err *err);
+
+    /* Optional: variant, encoder, hash, range; the rest is filled in already. */
+    bool (*about)(const struct tl_reward *reward, struct tl_reward_about *out, struct tl_err *err);
+
+    /* Only with info.has_gradient. build gives scores [N] or TL_NONE with the graph marked; feed writes the
+     * fragment's inputs into the planned graph, prompts [N]; store is the weights'. */
+    tl_val (*build)(struct tl_reward *reward, struct tl_graph *g, const struct tl_reward_fragment *fragment);
+    bool (*feed)(struct tl_reward *reward, struct tl_exec *exec, const struct tl_reward_fragment *fragment,
+                 const char *const *prompts, size_t n, struct tl_err *err);
+    struct tl_store *(*store)(struct tl_reward *reward);
+};
+
+/* Ends at NULL. */
+extern const struct tl_reward_class *const tl_reward_classes[];
+extern const struct tl_reward_class tl_reward_clip, tl_reward_scene;
+
+/* NULL with TL_USAGE that names what there is. */
+const struct tl_reward_class *tl_reward_class_find(const struct tl_reward_class *const *classes,
+                                                   const char *name, struct tl_err *err);
+
+/* NAME[:ARG][@WEIGHT], cut. Both strings are owned. */
+struct tl_reward_spec {
+    char *name, *arg; /* arg NULL where there is none */
+    double weight;
+};
+bool tl_reward_spec_parse(const char *text, struct tl_reward_spec *out, struct tl_err *err);
+void tl_reward_spec_finish(struct tl_reward_spec *spec);
+
+/* tl_reward_set_open over another table. */
+struct tl_reward_set *tl_reward_set_open_among(const struct tl_reward_class *const *classes,
+                                               const struct tl_reward_set_params *params, struct tl_err *err);
+
+/* Part k itself, borrowed: for its gradient. */
+struct tl_reward *tl_reward_set_part(struct tl_reward_set *set, size_t k);
+/* d total / d score of part k: weight, over the deviation where scores are standardised. */
+double tl_reward_set_slope(const struct tl_reward_set *set, size_t k);
+
+/* Puts the item's name in front of the error: "cat.png: ..." or "sample 12: ...". Always false. */
+bool tl_reward_item_err(const struct tl_reward_item *items, size_t i, struct tl_err *err);
+
+#endif
