@@ -99,7 +99,8 @@ struct tl_checkpoint *tl_checkpoint_open_newest(const char *run_folder, struct t
         tl_err_set(err, TL_BAD_INPUT, "%s: none of its %zu checkpoints can be used; the newest: %s",
                    run_folder, n, why.text);
     } else if (ok && !c) {
-        tl_err_set(err, TL_BAD_INPUT, "%s: has no checkpoint to resume from", run_folder);
+        tl_err_set(err, TL_BAD_INPUT, "%s: has no checkpoint to resume from; begin again in another folder",
+                   run_folder);
     }
     if (c) tl_log(TL_LOG_INFO, "checkpoint %s verified", c->path);
     tl_arena_finish(&arena);

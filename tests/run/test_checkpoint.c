@@ -210,7 +210,7 @@ static void test_prune_keeps_whole_ones(void **state)
     strcpy(run, run_folder(state, "whole"));
     save(run, 1);
     save(run, 2);
-    unlink(support_path(run, "checkpoints/step-00000002/order.bin"));
+    assert_int_equal(truncate(support_path(run, "checkpoints/step-00000002/order.bin"), 299), 0);
     save(run, 3);
     assert_string_equal(listing(run), "step-00000001 step-00000002 step-00000003");
     assert_int_equal(newest(run), 3);
@@ -499,8 +499,9 @@ static void test_random_kills(void **state)
 {
     char run[128];
     strcpy(run, run_folder(state, "random"));
-    int64_t last = 0;
-    for (int round = 0; round < 12; round++) {
+    save(run, 1);
+    int64_t last = 1;
+    for (int round = 0; round < 12 || (last == 1 && round < 100); round++) { /* a busy machine needs more */
         pid_t child = fork();
         assert_true(child >= 0);
         if (!child) {
@@ -514,11 +515,10 @@ static void test_random_kills(void **state)
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_true(WIFSIGNALED(status));
         int64_t step = newest(run);
-        if (step < last || (last && step < 0))
-            fail_msg("round %d: step %d after %d", round, (int)step, (int)last);
+        if (step < last) fail_msg("round %d: step %d after %d", round, (int)step, (int)last);
         if (step > last) last = step;
     }
-    assert_true(last > 0);
+    assert_true(last > 1);
 }
 
 /* A disk that is full after so many bytes. */

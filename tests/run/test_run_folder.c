@@ -102,37 +102,43 @@ static void test_lock(void **state)
     tl_run_folder_close(&f);
 }
 
-/* Many at once: exactly one gets in. */
+/* Many at once: exactly one gets in, and the others are told so while it is there. */
 static void test_race(void **state)
 {
     enum { N = 12 };
     const char *path = support_path(*state, "race");
-    int gate[2];
-    assert_int_equal(pipe(gate), 0);
+    int start[2], told[2], end[2]; /* start and end are heard by their closing */
+    assert_true(pipe(start) == 0 && pipe(told) == 0 && pipe(end) == 0);
     pid_t children[N];
     for (int i = 0; i < N; i++) {
         children[i] = fork();
         assert_true(children[i] >= 0);
         if (children[i]) continue;
         char byte;
-        close(gate[1]);
-        if (read(gate[0], &byte, 1) != 0) _exit(99); /* until all are there */
+        close(start[1]);
+        close(end[1]);
+        if (read(start[0], &byte, 1) != 0) _exit(99);
         struct tl_err err = {0};
-        struct tl_run_folder *f = tl_run_folder_open(path, TL_RUN_NEW, &err);
-        if (f) nanosleep(&(struct timespec){.tv_nsec = 400000000}, NULL);
-        _exit(f ? 0 : (int)err.code);
+        byte = tl_run_folder_open(path, TL_RUN_NEW, &err) ? 'i' : err.code == TL_BUSY ? 'b' : '?';
+        if (write(told[1], &byte, 1) != 1 || read(end[0], &byte, 1) != 0) _exit(99);
+        _exit(0);
     }
-    close(gate[0]);
-    close(gate[1]);
+    close(start[1]);
+    char answers[N];
+    for (int i = 0; i < N; i++) assert_int_equal(read(told[0], &answers[i], 1), 1);
+    close(end[1]);
     int in = 0, busy = 0;
     for (int i = 0; i < N; i++) {
-        int status = -1;
-        waitpid(children[i], &status, 0);
-        in += WIFEXITED(status) && WEXITSTATUS(status) == 0;
-        busy += WIFEXITED(status) && WEXITSTATUS(status) == TL_BUSY;
+        in += answers[i] == 'i';
+        busy += answers[i] == 'b';
+        waitpid(children[i], NULL, 0);
     }
     assert_int_equal(in, 1);
     assert_int_equal(busy, N - 1);
+    close(start[0]);
+    close(told[0]);
+    close(told[1]);
+    close(end[0]);
 }
 
 static void test_about(void **state)
