@@ -1,13 +1,14 @@
 #include "run/inspect_run.h"
 
+#include <tiller/inspect.h>
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
 #include "io/file.h"
-#include "io/safetensors.h"
 
-enum { MOST_METRICS = 1 << 30 };
+enum { MOST_METRICS = 1 << 30, MOST_SUMMARY = 1 << 20 };
 
 static const char *in(struct tl_arena *arena, const char *folder, const char *name)
 {
@@ -71,16 +72,58 @@ static bool add_names(cJSON *out, const char *key, const char *folder, struct tl
     return true;
 }
 
+/* Where the things are that people look for first. */
+static void add_places(cJSON *out, const char *folder, struct tl_arena *arena)
+{
+    static const struct {
+        const char *key, *name;
+    } places[] = {{"model", "model"},
+                  {"lora", "lora/pytorch_lora_weights.safetensors"},
+                  {"before_after", "before_after.png"},
+                  {"curve", "curve.png"}};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const char *path = in(arena, folder, places[i].name);
+        if (tl_file_exists(path)) tl_listing_text(out, places[i].key, path);
+    }
+}
+
+static bool add_summary(cJSON *out, const char *path, struct tl_err *err)
+{
+    size_t n;
+    if (!tl_file_exists(path)) return true;
+    char *text = (char *)tl_file_read(path, MOST_SUMMARY, &n, err);
+    if (!text) return false;
+    while (n && text[n - 1] == '\n') text[--n] = 0;
+    if (n) tl_listing_text(out, "summary", text);
+    free(text);
+    return true;
+}
+
 bool tl_inspect_run(cJSON *out, const char *folder, struct tl_err *err)
 {
     struct tl_arena arena = {0};
-    const char *lora = in(&arena, folder, "lora/pytorch_lora_weights.safetensors");
-    if (tl_file_exists(lora)) tl_listing_text(out, "lora", lora);
-    bool ok = add_names(out, "checkpoints", in(&arena, folder, "checkpoints"), &arena, err) &&
+    add_places(out, folder, &arena);
+    bool ok = add_summary(out, in(&arena, folder, "summary.txt"), err) &&
+              add_names(out, "checkpoints", in(&arena, folder, "checkpoints"), &arena, err) &&
               add_names(out, "samples", in(&arena, folder, "samples"), &arena, err) &&
               add_metrics(out, in(&arena, folder, "metrics.jsonl"), err) &&
+              add_json(out, "result", in(&arena, folder, "result.json"), err) &&
               add_json(out, "config", in(&arena, folder, "config.json"), err) &&
               add_json(out, "run", in(&arena, folder, "run.json"), err);
     tl_arena_finish(&arena);
     return ok;
+}
+
+char *tl_inspect_end(const char *folder, bool json, struct tl_err *err)
+{
+    struct tl_arena arena = {0};
+    cJSON *out = cJSON_CreateObject();
+    tl_listing_text(out, "run", folder);
+    add_places(out, folder, &arena);
+    bool ok = json ? add_json(out, "result", in(&arena, folder, "result.json"), err)
+                   : add_summary(out, in(&arena, folder, "summary.txt"), err);
+    tl_arena_finish(&arena);
+    if (ok) return tl_listing_print(out, "tiller.train/1", json, err);
+    cJSON_Delete(out);
+    return NULL;
 }

@@ -21,4 +21,8 @@ struct tl_inspect_params {
  * warning in the log. */
 char *tl_inspect(const struct tl_inspect_params *params, bool *out_whole, struct tl_err *err);
 
+/* What a finished run left and came to, shorter than tl_inspect: places, and the summary (JSON: result.json;
+ * schema "tiller.train/1"). The caller frees. */
+char *tl_inspect_end(const char *run_folder, bool json, struct tl_err *err);
+
 #endif

@@ -37,15 +37,17 @@ for verb in $verbs; do
     expect 0 help "$verb"
     check "help $verb and $verb -h say the same" cmp "$tmp/help" "$tmp/out"
     expect 0 "$verb" --no-such-thing -h
-    expect 2 "$verb" --sede 3
+    more=
+    [ "$verb" = train ] && more='--method vae'
+    expect 2 "$verb" $more --sede 3
     says '--sede is no option here; did you mean --seed'
-    expect 2 "$verb" --threads many
-    expect 2 "$verb" --threads
+    expect 2 "$verb" $more --threads many
+    expect 2 "$verb" $more --threads
     says '--threads needs a value'
-    expect 2 "$verb" --seed -1
-    expect 2 "$verb" --set nothing
+    expect 2 "$verb" $more --seed -1
+    expect 2 "$verb" $more --set nothing
     says 'KEY=VALUE'
-    expect 2 "$verb" a b c d e
+    expect 2 "$verb" $more a b c d e
     says 'one argument too many|no benchmark'
 done
 

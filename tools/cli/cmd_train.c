@@ -1,4 +1,5 @@
 #include <tiller/config.h>
+#include <tiller/inspect.h>
 #include <tiller/registry.h>
 #include <tiller/train.h>
 
@@ -79,19 +80,31 @@ static bool choose(const char *const *words, size_t n, struct cli_choice *out, s
     return out->params || tl_err_set(err, TL_FAIL, "out of memory");
 }
 
+/* The method's option of that name as text, to be freed; NULL where it has none. */
+static char *text_of(const struct cli_call *call, const char *name)
+{
+    const struct tl_option *row = tl_option_find(call->choice->table, name);
+    return row ? tl_option_text(call->sets[2], row) : NULL;
+}
+
 /* What a resumed run was begun with, and a config file; both weaker than the command line. */
 static bool read_files(const struct cli_call *call, struct tl_err *err)
 {
-    struct tl_options *own = call->sets[2];
-    const struct tl_option *resume = tl_option_find(call->choice->table, "resume"),
-                           *out = tl_option_find(call->choice->table, "out");
     if (params.config && !tl_config_read(call->sets, call->n_sets, params.config, err)) return false;
-    char *yes = resume ? tl_option_text(own, resume) : NULL, *folder = out ? tl_option_text(own, out) : NULL;
+    char *resume = text_of(call, "resume"), *folder = text_of(call, "out");
     bool ok = true;
-    if (yes && strcmp(yes, "true") == 0 && folder && *folder)
+    if (resume && strcmp(resume, "true") == 0 && folder && *folder)
         ok = tl_config_read_run(call->sets, call->n_sets, folder, err);
     free(folder);
-    free(yes);
+    free(resume);
+    return ok;
+}
+
+static bool report(const struct cli_call *call, struct tl_err *err)
+{
+    char *folder = call->common->quiet ? NULL : text_of(call, "out");
+    bool ok = !folder || cli_print_owned(tl_inspect_end(folder, call->common->json, err), err);
+    free(folder);
     return ok;
 }
 
@@ -105,7 +118,7 @@ static enum tl_code run(const struct cli_call *call, struct tl_err *err)
     job.threads = call->common->threads;
     bool ok = method->run(&job, call->sets[2], call->choice->params, err);
     cli_progress_end();
-    return ok ? TL_OK : err->code;
+    return ok && report(call, err) ? TL_OK : err->code;
 }
 
 const struct cli_verb cli_train = {
