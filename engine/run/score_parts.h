@@ -1,0 +1,39 @@
+/* The parts of the job `score`: what is scored, and what is told of it. */
+#ifndef TL_RUN_SCORE_PARTS_H
+#define TL_RUN_SCORE_PARTS_H
+
+#include <tiller/reward.h>
+#include <tiller/score.h>
+
+#include "io/folder.h"
+#include "io/prompts.h"
+
+struct tl_score_entry {
+    const char *path, *name, *prompt; /* prompt NULL: none was found */
+    double score;                     /* where skipped is NULL */
+    const char *skipped;              /* why */
+};
+
+struct tl_score_work {
+    const struct tl_score_params *params;
+    const struct tl_job *job;
+    struct tl_arena arena;
+    struct tl_folder folder;
+    struct tl_prompts prompts;
+    struct tl_score_entry *entries; /* [n], in byte order of their names */
+    size_t n, n_scored;
+    struct tl_reward_set *reward; /* of one */
+};
+
+/* ---- score_pairs.c ---- */
+
+/* Finds the pictures and their prompts. */
+bool tl_score_pair(struct tl_score_work *work, struct tl_err *err);
+
+/* ---- score_report.c ---- */
+
+/* The report's text; the caller frees. */
+char *tl_score_report(const struct tl_score_work *work, struct tl_err *err);
+bool tl_score_write_csv(const struct tl_score_work *work, struct tl_err *err);
+
+#endif
