@@ -1,0 +1,46 @@
+# tiller score: a folder's mean, what was left out and why, and what it must refuse.
+. "$(dirname "$0")/support.sh"
+
+clip=$fixtures/clip_score
+cp -r "$clip/pictures" "$tmp/p"
+chmod -R u+w "$tmp/p"
+run score clip "$tmp/p" --encoder "$clip" --device cpu --csv "$tmp/s.csv"
+check 'scored' test "$code" -eq 0
+prints 'clip +cosine +0\.2986'
+check 'a row a picture, and a heading' test "$(wc -l <"$tmp/s.csv")" -eq $(($(ls "$tmp"/p/*.png | wc -l) + 1))
+run score clip "$tmp/p" --encoder "$clip" --device cpu --json --seed 1
+prints '"metric": "clip"'
+prints '"n": 6'
+prints '"interval": \['
+prints '"encoder_sha256": "[0-9a-f]{64}"'
+
+# what cannot be scored is left out and named; --strict refuses it
+printf '\211PNG\r\n\032\nnothing' >"$tmp/p/zz_broken.png"
+echo 'a red circle' >"$tmp/p/zz_broken.txt"
+run score clip "$tmp/p" --encoder "$clip" --device cpu
+check 'partial' test "$code" -eq 3
+grep -q zz_broken "$tmp/out" "$tmp/err" || fail 'the broken picture is not named'
+prints '0\.2986'
+run score clip "$tmp/p" --encoder "$clip" --device cpu --strict --csv "$tmp/t.csv"
+check 'strict' test "$code" -eq 4
+says 'zz_broken'
+absent "$tmp/t.csv"
+
+# refusals
+expect 2 score
+says 'needs REWARD FOLDER'
+expect 2 score clip
+expect 2 score clip "$tmp/p"
+says 'encoder'
+expect 2 score clop "$tmp/p" --encoder "$clip"
+says clop
+expect 2 score clip "$tmp/p" --encoder "$clip" --flavour vanilla
+says vanilla
+expect 4 score clip "$tmp/nothing" --encoder "$clip" --device cpu
+mkdir "$tmp/empty"
+expect 4 score clip "$tmp/empty" --encoder "$clip" --device cpu
+says empty
+expect 4 score clip "$tmp/p" --encoder "$tmp/nothing" --device cpu
+says nothing
+expect 4 score clip "$tmp/p" --encoder "$fixtures/unet_sd1" --device cpu
+finish
