@@ -120,12 +120,13 @@ static void take_log(void *user, enum tl_log_level level, const char *text)
     snprintf(warnings + used, sizeof warnings - used, "%s\n", text);
 }
 
-static void test_files(void **state)
+static void check_files(struct tl_device *device)
 {
-    (void)state;
     struct tl_err err = {0};
     double out[SUPPORT_REWARD_MOST], again[SUPPORT_REWARD_MOST], worst = 0;
-    struct tl_reward_set *set = open_one("clip:" SUPPORT_REWARD_MODEL, NULL);
+    struct tl_reward_set *set = open_one("clip:" SUPPORT_REWARD_MODEL, device);
+    n_warnings = 0;
+    warnings[0] = 0;
     tl_log_set(take_log, NULL);
     check_ok(tl_reward_set_score(set, kit.items, kit.n, out, NULL, &err), &err);
     int first = n_warnings;
@@ -141,6 +142,26 @@ static void test_files(void **state)
     assert_non_null(strstr(warnings, "white background"));
     assert_int_equal(n_warnings, first); /* said once a prompt */
     tl_reward_set_close(&set);
+}
+
+static void test_files(void **state)
+{
+    (void)state;
+    check_files(NULL);
+}
+
+static void test_files_vulkan(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    struct tl_device *device = tl_device_open(&(struct tl_device_params){.name = "vulkan"}, &err);
+    if (!device && err.code == TL_DEVICE) {
+        printf("skipped: %s\n", err.text);
+        return;
+    }
+    if (!device) fail_msg("%s", err.text);
+    check_files(device);
+    tl_device_close(&device);
 }
 
 static void test_company(void **state)
@@ -384,9 +405,11 @@ static int close_kit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_towers),       cmocka_unit_test(test_pixels),   cmocka_unit_test(test_files),
-        cmocka_unit_test(test_company),      cmocka_unit_test(test_flavours), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_graph_scores), cmocka_unit_test(test_gradient), cmocka_unit_test(test_flat),
+        cmocka_unit_test(test_towers),   cmocka_unit_test(test_pixels),
+        cmocka_unit_test(test_files),    cmocka_unit_test(test_files_vulkan),
+        cmocka_unit_test(test_company),  cmocka_unit_test(test_flavours),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_graph_scores),
+        cmocka_unit_test(test_gradient), cmocka_unit_test(test_flat),
     };
     return cmocka_run_group_tests(tests, open_kit, close_kit);
 }
