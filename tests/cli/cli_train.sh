@@ -39,6 +39,24 @@ sed 's/"steps"/"stepz"/' "$tmp/a/config.json" >"$tmp/bad.json"
 expect 2 train --config "$tmp/bad.json" -o "$tmp/x"
 says 'bad.json: stepz.*did you mean steps'
 
+# asked to stop: it saves, says so, and goes on later
+"$tiller" train ${common/--steps 4/--steps 1000000} --seed 5 -o "$tmp/s" >"$tmp/out" 2>"$tmp/err" &
+pid=$!
+last='train, ended by SIGTERM'
+for _ in $(seq 200); do
+    [ -s "$tmp/s/metrics.jsonl" ] && break
+    sleep 0.1
+done
+kill -TERM $pid
+wait $pid
+check "an interrupted run ends with the signal's code" test $? -eq 143
+check 'and one line' test "$(wc -l <"$tmp/err")" -eq 1
+says '^tiller: .*interrupted'
+check 'and a checkpoint' test -n "$(ls "$tmp/s/checkpoints")"
+rows=$(wc -l <"$tmp/s/metrics.jsonl")
+expect 0 train --resume --device cpu --steps $((rows + 2)) -o "$tmp/s"
+check 'it goes on where it stood' test "$(wc -l <"$tmp/s/metrics.jsonl")" -eq $((rows + 2))
+
 # on a reward: the LoRA stands where scripts look for it, and the end says where
 printf 'a red circle\na blue square\n' >"$tmp/two.txt"
 prdp="--method prdp --model $fixtures/pipeline_sd1 --prompts $tmp/two.txt --reward scene --size 64x64 --prompts-per-epoch 2 --minibatches 1"

@@ -85,4 +85,7 @@ fi
 check 'a closed standard output survives' test $? -eq 0
 "$tiller" list 0<&- >"$tmp/out" 2>&-
 check 'closed input and error survive' test $? -eq 0
+
+# the program is written against include/tiller alone
+check 'no header of the engine in tools/cli' sh -c "! grep -h '#include \"' '$source'/tools/cli/*.[ch] | grep -v '\"cli.h\"'"
 finish
