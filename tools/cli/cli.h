@@ -24,7 +24,7 @@ extern const struct tl_option cli_common_options[];
 struct cli_choice {
     const char *title; /* "Options of --method prdp" */
     const struct tl_option *table;
-    void *params;        /* what the table fills; lives as long as the program */
+    void *params;        /* what the table fills; from malloc, owned by main.c */
     const void *context; /* the verb's own */
 };
 

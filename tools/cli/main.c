@@ -106,9 +106,14 @@ static enum tl_code run_verb(const struct cli_verb *verb, int argc, char **argv,
     size_t n_words = (size_t)argc - 2, n_args = 0, n_sets = 0;
     struct cli_choice choice = {0};
     bool chosen = !verb->choose || verb->choose(words, n_words, &choice, err);
-    if (wants_help(words, n_words))
-        return tl_err_clear(err), cli_help_verb(verb, &choice, err) ? TL_OK : err->code;
-    if (!chosen) return err->code;
+    if (wants_help(words, n_words)) {
+        tl_err_clear(err);
+        cli_help_verb(verb, &choice, err);
+    }
+    if (wants_help(words, n_words) || !chosen) {
+        free(choice.params);
+        return err->code;
+    }
     struct tl_options *sets[3] = {NULL};
     const char **args = calloc(n_words + 1, sizeof *args);
     char *command = command_line(argc, argv);
@@ -138,6 +143,7 @@ static enum tl_code run_verb(const struct cli_verb *verb, int argc, char **argv,
     free(command);
     free((void *)args);
     for (int i = 2; i >= 0; i--) tl_options_destroy(&sets[i]);
+    free(choice.params);
     return code;
 }
 
