@@ -1,4 +1,4 @@
-/* A device runs graphs and holds persistent tensors: `cpu` (plain C over OpenBLAS and oneDNN; f32, or f64 as the oracle) and
+/* A device runs graphs and holds persistent tensors: `cpu` (plain C with its own register-tiled products; f32, or f64 as the oracle) and
  * `vulkan`. Everything above this folder is written against exec.h and store.h and never asks which one it has.
  *
  * A backend is one `struct tl_backend`: device_cpu.c and device_vulkan.c define one each. Not thread-safe: one thread a device. */
@@ -49,7 +49,7 @@ struct tl_device {
     const struct tl_backend *backend;
     size_t real_bytes;
     char name[64];        /* "cpu", "vulkan:0" */
-    char description[192]; /* "2 threads, OpenBLAS + oneDNN", "llvmpipe (LLVM 15.0.6, 256 bits)" */
+    char description[192]; /* "2 threads, AVX-512", "llvmpipe (LLVM 15.0.6, 256 bits)" */
     bool software;        /* cpu, or a Vulkan driver that runs on the CPU */
 };
 

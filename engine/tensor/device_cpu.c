@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "tensor/cpu.h"
+#include "tensor/cpu_memory.h"
+#include "tensor/cpu_profile.h"
 #include "tensor/device.h"
 
 enum { ALIGN = 64 };
@@ -12,6 +14,8 @@ struct cpu_device {
     struct tl_device head;
     struct tl_pool *pool;
     const tl_cpu_kernel *plain, *fast; /* fast may be NULL */
+    void *scratch;                     /* one for all nodes of all programs: packed weights would else lie beside the weights */
+    size_t scratch_bytes;
 };
 
 struct tl_memory {
@@ -25,21 +29,14 @@ struct tl_program {
     char *arena;
     void **pointer;              /* per value */
     struct tl_cpu_cache *caches; /* per place in the order */
+    struct tl_cpu_profile *profile; /* or NULL */
 };
-
-static void *zeroed(size_t bytes, struct tl_err *err)
-{
-    size_t size = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-    void *p = bytes > SIZE_MAX - ALIGN ? NULL : aligned_alloc(ALIGN, size ? size : ALIGN);
-    if (!p) tl_err_set(err, TL_DEVICE, "out of memory: %.1f MB wanted; try a smaller batch or --size", (double)bytes / 1e6);
-    return p ? memset(p, 0, size ? size : ALIGN) : NULL;
-}
 
 static struct tl_memory *memory_create(struct tl_device *d, size_t bytes, struct tl_err *err)
 {
     (void)d;
     struct tl_memory *m = calloc(1, sizeof *m);
-    if (m) m->data = zeroed(bytes, err);
+    if (m) m->data = tl_cpu_memory_take(bytes, err);
     if (m && m->data) {
         m->bytes = bytes;
         return m;
@@ -52,7 +49,7 @@ static struct tl_memory *memory_create(struct tl_device *d, size_t bytes, struct
 static void memory_destroy(struct tl_device *d, struct tl_memory *m)
 {
     (void)d;
-    free(m->data);
+    tl_cpu_memory_give(m->data, m->bytes);
     free(m);
 }
 
@@ -89,21 +86,21 @@ void *tl_cpu_scratch(const struct tl_cpu_call *call, size_t bytes, struct tl_err
     struct tl_cpu_cache *c = call->cache;
     if (c->scratch_bytes >= bytes) return c->scratch;
     free(c->scratch);
-    c->scratch = zeroed(bytes, err);
+    c->scratch = bytes > SIZE_MAX - ALIGN ? NULL : aligned_alloc(ALIGN, (bytes + ALIGN - 1) / ALIGN * ALIGN);
     c->scratch_bytes = c->scratch ? bytes : 0;
+    if (!c->scratch) tl_err_set(err, TL_DEVICE, "out of memory: %.1f MB of scratch wanted; try a smaller batch or --size", (double)bytes / 1e6);
     return c->scratch;
 }
 
 static void program_destroy(struct tl_device *d, struct tl_program *p)
 {
     (void)d;
-    for (int32_t i = 0; p->caches && i < p->plan->n_order; i++) {
+    for (int32_t i = 0; p->caches && i < p->plan->n_order; i++)
         if (p->caches[i].destroy) p->caches[i].destroy(p->caches[i].prepared);
-        free(p->caches[i].scratch);
-    }
+    tl_cpu_profile_destroy(&p->profile);
     free(p->caches);
     free(p->pointer);
-    free(p->arena);
+    tl_cpu_memory_give(p->arena, p->plan->bytes);
     free(p);
 }
 
@@ -115,7 +112,8 @@ static struct tl_program *program_create(struct tl_device *d, const struct tl_gr
     p->plan = plan;
     p->pointer = calloc((size_t)g->n_values + 1, sizeof *p->pointer);
     p->caches = calloc((size_t)plan->n_order + 1, sizeof *p->caches);
-    p->arena = zeroed(plan->bytes, err);
+    p->arena = tl_cpu_memory_take(plan->bytes, err);
+    p->profile = tl_cpu_profile_create();
     if (!p->pointer || !p->caches || !p->arena) {
         program_destroy(d, p);
         goto no_memory;
@@ -154,26 +152,42 @@ static bool program_read(struct tl_device *d, struct tl_program *p, tl_val v, vo
     return true;
 }
 
+/* Scratch is lent to the node for the time of its run. */
+static bool run_node(struct cpu_device *cpu, struct tl_program *p, int32_t i, struct tl_err *err)
+{
+    const struct tl_node *n = &p->g->nodes[p->plan->order[i]];
+    tl_cpu_kernel kernel = cpu->fast && cpu->fast[n->op] ? cpu->fast[n->op] : cpu->plain[n->op];
+    if (!kernel) return true; /* reshape: an alias */
+    struct tl_cpu_cache *cache = &p->caches[i];
+    struct tl_cpu_call call = {.node = n, .attr = &n->attr, .n_in = n->n_in, .n_out = n->n_out, .accumulate = n->accumulate || n->op == TL_OP_ACCUMULATE,
+                               .pool = cpu->pool, .cache = cache};
+    for (int k = 0; k < n->n_in; k++)
+        if (n->in[k] >= 0) {
+            call.in_shape[k] = tl_shape_of(p->g, n->in[k]);
+            call.in[k] = p->pointer[n->in[k]];
+        }
+    for (int k = 0; k < n->n_out; k++) {
+        call.out_shape[k] = tl_shape_of(p->g, n->out[k]);
+        call.out[k] = p->pointer[n->out[k]];
+    }
+    cache->scratch = cpu->scratch;
+    cache->scratch_bytes = cpu->scratch_bytes;
+    tl_cpu_profile_begin(p->profile);
+    bool ok = kernel(&call, err);
+    tl_cpu_profile_end(p->profile, p->g, n);
+    cpu->scratch = cache->scratch;
+    cpu->scratch_bytes = cache->scratch_bytes;
+    cache->scratch = NULL;
+    cache->scratch_bytes = 0;
+    return ok || tl_err_add(err, "%s", tl_op_name(n->op));
+}
+
 static bool program_run(struct tl_device *d, struct tl_program *p, struct tl_err *err)
 {
     struct cpu_device *cpu = (struct cpu_device *)d;
-    for (int32_t i = 0; i < p->plan->n_order; i++) {
-        const struct tl_node *n = &p->g->nodes[p->plan->order[i]];
-        tl_cpu_kernel kernel = cpu->fast && cpu->fast[n->op] ? cpu->fast[n->op] : cpu->plain[n->op];
-        if (!kernel) continue; /* reshape: an alias */
-        struct tl_cpu_call call = {.node = n, .attr = &n->attr, .n_in = n->n_in, .n_out = n->n_out, .accumulate = n->accumulate || n->op == TL_OP_ACCUMULATE,
-                                   .pool = cpu->pool, .cache = &p->caches[i]};
-        for (int k = 0; k < n->n_in; k++)
-            if (n->in[k] >= 0) {
-                call.in_shape[k] = tl_shape_of(p->g, n->in[k]);
-                call.in[k] = p->pointer[n->in[k]];
-            }
-        for (int k = 0; k < n->n_out; k++) {
-            call.out_shape[k] = tl_shape_of(p->g, n->out[k]);
-            call.out[k] = p->pointer[n->out[k]];
-        }
-        if (!kernel(&call, err)) return tl_err_add(err, "%s", tl_op_name(n->op));
-    }
+    for (int32_t i = 0; i < p->plan->n_order; i++)
+        if (!run_node(cpu, p, i, err)) return false;
+    tl_cpu_profile_report(p->profile);
     return true;
 }
 
@@ -181,6 +195,7 @@ static void destroy(struct tl_device *d)
 {
     struct cpu_device *cpu = (struct cpu_device *)d;
     tl_pool_destroy(&cpu->pool);
+    free(cpu->scratch);
     free(cpu);
 }
 
@@ -200,6 +215,20 @@ static const struct tl_backend backend = {
     .program_run = program_run,
     .destroy = destroy,
 };
+
+/* What the fast kernels were compiled for. */
+static const char *vector_width(void)
+{
+#if defined __AVX512F__
+    return "AVX-512";
+#elif defined __AVX2__
+    return "AVX2";
+#elif defined __AVX__
+    return "AVX";
+#else
+    return "baseline instructions";
+#endif
+}
 
 struct tl_device *tl_device_cpu_open(const struct tl_device_params *params, struct tl_err *err)
 {
@@ -221,6 +250,6 @@ struct tl_device *tl_device_cpu_open(const struct tl_device_params *params, stru
     int n = tl_pool_threads(cpu->pool);
     snprintf(cpu->head.name, sizeof cpu->head.name, "cpu");
     snprintf(cpu->head.description, sizeof cpu->head.description, "%d thread%s, %s", n, n == 1 ? "" : "s",
-             params->f64 ? "double, plain kernels" : params->plain ? "plain kernels" : "OpenBLAS and oneDNN");
+             params->f64 ? "double, plain kernels" : params->plain ? "plain kernels" : vector_width());
     return &cpu->head;
 }

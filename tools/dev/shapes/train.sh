@@ -34,7 +34,7 @@ if [ ! -e "$start/model_index.json" ]; then
     cp "$here/scheduler_config.json" "$start/scheduler/"
     cp "$here/model_index.json" "$start/"
 fi
-train unet --method sft --data "$work/train" --model "$start" --batch 32 --steps "${UNET_STEPS:-16000}" --lr 0.001 --warmup 200 --ema 0.999 --seed 4
+train unet --method sft --data "$work/train" --model "$start" --batch 16 --steps "${UNET_STEPS:-22000}" --lr 0.0008 --warmup 200 --ema 0.9995 --seed 4
 
 "$dev/model_tools" half "$work/unet/model" "$work/assets/models/shapes"
 "$dev/model_tools" half "$work/clip/model" "$work/assets/encoders/shapes-clip"
