@@ -9,7 +9,7 @@
 #include "base/rng.h"
 #include "models/weights.h"
 
-static bool check_params(const struct tl_prdp_trainer_params *p, struct tl_err *err)
+bool tl_prdp_trainer_check(const struct tl_prdp_trainer_params *p, struct tl_err *err)
 {
     if (p->group_size < 2) return tl_err_set(err, TL_USAGE, "PRDP compares samples of one prompt: --samples-per-prompt must be 2 or more");
     if (p->n_groups < 1 || p->minibatches < 1 || p->n_groups % p->minibatches)
@@ -53,7 +53,7 @@ static bool make_weights(struct tl_prdp_trainer *t, struct tl_err *err)
 
 struct tl_prdp_trainer *tl_prdp_trainer_create(const struct tl_prdp_trainer_params *params, struct tl_err *err)
 {
-    if (!check_params(params, err)) return NULL;
+    if (!tl_prdp_trainer_check(params, err)) return NULL;
     struct tl_prdp_trainer *t = calloc(1, sizeof *t);
     if (!t) {
         tl_err_set(err, TL_FAIL, "out of memory");
@@ -143,7 +143,8 @@ bool tl_prdp_trainer_draw(struct tl_prdp_trainer *t, const struct tl_prdp_condit
     return ok;
 }
 
-bool tl_prdp_trainer_snapshot(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, struct tl_err *err)
+/* Runs all steps of the trajectories that are there: into m_ref for the reference, into old_ratio for the present policy. */
+static bool walk(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, bool reference, struct tl_err *err)
 {
     size_t batch = (size_t)t->p.batch;
     struct tl_prdp_chunk chunk;
@@ -151,12 +152,23 @@ bool tl_prdp_trainer_snapshot(struct tl_prdp_trainer *t, const struct tl_prdp_co
     for (size_t c = 0; ok && c < t->n; c += batch) {
         ok = tl_prdp_chunk_condition(&chunk, conditions, c, err);
         for (size_t k = 0; ok && k < t->p.loss.n_steps; k++) {
-            ok = tl_prdp_chunk_run(&chunk, tl_trajectory_at(&t->paths, k, c), k, false, chunk.m, err);
-            for (size_t j = 0; ok && j < batch; j++) fill_ratio(t, t->paths.old_ratio, k, c + j, chunk.m + j * t->dim);
+            float *m = reference ? reference_at(t, k, c) : chunk.m;
+            ok = tl_prdp_chunk_run(&chunk, tl_trajectory_at(&t->paths, k, c), k, reference, m, err);
+            for (size_t j = 0; ok && !reference && j < batch; j++) fill_ratio(t, t->paths.old_ratio, k, c + j, m + j * t->dim);
         }
     }
     tl_prdp_chunk_finish(&chunk);
     return ok;
+}
+
+bool tl_prdp_trainer_snapshot(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, struct tl_err *err)
+{
+    return walk(t, conditions, false, err);
+}
+
+bool tl_prdp_trainer_reference(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, struct tl_err *err)
+{
+    return walk(t, conditions, true, err);
 }
 
 /* One minibatch: samples [first, first + size). */
@@ -217,7 +229,7 @@ static bool update(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk, const
     out->updates++;
     out->skipped += skipped;
     out->loss += stats.loss;
-    out->grad_norm += norm;
+    if (!skipped) out->grad_norm += norm;
     out->clip_fraction += stats.clip_fraction;
     out->ratio_move += stats.drift_max;
     return true;
@@ -248,9 +260,11 @@ bool tl_prdp_trainer_update(struct tl_prdp_trainer *t, const struct tl_prdp_cond
             ok = update(t, &chunk, conditions, rewards, &mb, out, err);
         }
     }
+    if (ok && out->skipped == out->updates)
+        ok = tl_err_set(err, TL_NUMERIC, "none of the epoch's %d gradients was finite; try a lower --lr", out->updates);
     double n = out->updates > 0 ? out->updates : 1;
     out->loss /= n;
-    out->grad_norm /= n;
+    out->grad_norm /= out->updates > out->skipped ? out->updates - out->skipped : 1;
     out->clip_fraction /= n;
     out->ratio_move /= n;
     free(order);

@@ -46,6 +46,9 @@ struct tl_prdp_trainer {
     size_t n, dim;                   /* samples; floats of one */
 };
 
+/* What create checks of the numbers alone (TL_USAGE): for a caller that wants to know before it loads a model. */
+bool tl_prdp_trainer_check(const struct tl_prdp_trainer_params *params, struct tl_err *err);
+
 struct tl_prdp_trainer *tl_prdp_trainer_create(const struct tl_prdp_trainer_params *params, struct tl_err *err);
 void tl_prdp_trainer_destroy(struct tl_prdp_trainer **trainer);
 
@@ -64,16 +67,20 @@ bool tl_prdp_trainer_draw(struct tl_prdp_trainer *t, const struct tl_prdp_condit
 /* The snapshot's ratios for the trajectories that are there: what an epoch on stored samples begins with. */
 bool tl_prdp_trainer_snapshot(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, struct tl_err *err);
 
+/* m_ref for trajectories that were put into paths.x from outside (a resumed run's stored samples): the bytes that draw would leave. */
+bool tl_prdp_trainer_reference(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, struct tl_err *err);
+
 struct tl_prdp_epoch_stats {
     struct tl_prdp_stats first, last; /* of the first and of the last minibatch's loss */
     double loss;                      /* mean over updates */
-    double grad_norm;                 /* mean, before clipping */
-    double kl_ref_nats;               /* KL(old || reference) of the trajectories, exact per step, mean over samples */
+    double grad_norm;                 /* mean over updates that were made, before clipping */
+    double kl_ref_nats;               /* log pi_old / pi_ref of the trajectories, mean over samples: estimates KL(old || reference) if old drew them */
     double clip_fraction, ratio_move; /* means over updates: outside the band; |r - r_old| at most */
     int updates, skipped;             /* skipped: non-finite gradients */
 };
 
-/* K passes over M minibatches. rewards [n]. epoch keys the order of minibatches. */
+/* K passes over M minibatches. rewards [n]. epoch keys the order of minibatches. TL_NUMERIC where a ratio or every gradient is not
+ * finite. */
 bool tl_prdp_trainer_update(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, const double *rewards, uint32_t epoch,
                             struct tl_prdp_epoch_stats *out, struct tl_err *err);
 

@@ -19,7 +19,8 @@ static bool add_negative(struct tl_caption_extras *x, const char *text)
 static bool read_labels(struct tl_caption_extras *x, int n, int i, const cJSON *rows, struct tl_err *err)
 {
     int channels = cJSON_GetArraySize(rows);
-    if (i == 0 && channels > 0 && channels <= TL_PATCH_CHANNELS) {
+    if (channels > TL_PATCH_CHANNELS) return tl_err_set(err, TL_BAD_INPUT, "%d rows of patch_labels; at most %d are read", channels, TL_PATCH_CHANNELS);
+    if (i == 0 && channels > 0) {
         x->n_channels = channels;
         x->labels = calloc((size_t)n * (size_t)channels, (size_t)x->n_patches);
         if (!x->labels) return tl_err_set(err, TL_FAIL, "out of memory");

@@ -1,5 +1,6 @@
 #include "run/dataset.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,10 @@ static bool fit(const struct tl_image *in, int width, int height, struct tl_imag
         return true;
     }
     double scale_w = (double)width / in->width, scale_h = (double)height / in->height, scale = scale_w > scale_h ? scale_w : scale_h;
-    int w = (int)(in->width * scale + 0.5), h = (int)(in->height * scale + 0.5);
+    double wide = floor(in->width * scale + 0.5), tall = floor(in->height * scale + 0.5);
+    if (wide * tall > TL_IMAGE_MAX_PIXELS)
+        return tl_err_set(err, TL_BAD_INPUT, "a picture of %dx%d cannot be brought to %dx%d: it is too narrow", in->width, in->height, width, height);
+    int w = (int)wide, h = (int)tall;
     struct tl_image large = {0};
     bool ok = tl_resize_image(in, w < width ? width : w, h < height ? height : h, TL_RESIZE_LANCZOS, &large, err) &&
               tl_resize_center_crop(&large, width, height, out, err);
@@ -35,15 +39,13 @@ static bool load_one(struct tl_dataset *d, const struct tl_folder_item *item, bo
         d->width = file.width;
         d->height = file.height;
     }
-    size_t bytes = 0;
-    bool ok = tl_checked_mul((size_t)d->width * 3, (size_t)d->height, &bytes);
-    if (ok && !d->px) {
-        size_t all;
-        ok = tl_checked_mul(bytes, d->folder.n, &all);
-        d->px = ok ? malloc(all) : NULL;
+    size_t bytes = (size_t)d->width * (size_t)d->height * 3, all;
+    bool ok = true;
+    if (!d->px) {
+        d->px = tl_checked_mul(bytes, d->folder.n, &all) ? malloc(all) : NULL;
         if (!d->px) ok = tl_err_set(err, TL_FAIL, "out of memory for %zu pictures of %dx%d", d->folder.n, d->width, d->height);
     }
-    ok = ok && fit(&file, d->width, d->height, &fitted, err);
+    ok = ok && (fit(&file, d->width, d->height, &fitted, err) || tl_err_add(err, "%s", item->path));
     if (ok) memcpy(d->px + (size_t)d->n * bytes, fitted.px, bytes);
     tl_image_finish(&file);
     tl_image_finish(&fitted);

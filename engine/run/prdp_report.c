@@ -76,8 +76,7 @@ static bool write_result(struct tl_prdp_run *r, struct tl_err *err)
 static struct tl_image *pictures(const struct tl_prdp_run *r, uint8_t *rgb, size_t n)
 {
     struct tl_image *list = calloc(n + 1, sizeof *list);
-    size_t bytes = (size_t)r->width * (size_t)r->height * 3;
-    for (size_t i = 0; list && i < n; i++) list[i] = (struct tl_image){r->width, r->height, 3, rgb + i * bytes};
+    for (size_t i = 0; list && i < n; i++) list[i] = (struct tl_image){r->width, r->height, 3, rgb + i * r->bytes};
     return list; /* pixels are borrowed */
 }
 

@@ -13,17 +13,17 @@
 #include "sample/latents.h"
 #include "sample/pipeline.h"
 
-enum { TL_PRDP_EVAL_PROMPTS = 16, TL_PRDP_SHOWN = 4, TL_PRDP_SHOWN_PROMPTS = 8 };
+enum { TL_PRDP_EVAL_PROMPTS = 16, TL_PRDP_EVAL_MOST = 4096, TL_PRDP_SHOWN = 4, TL_PRDP_SHOWN_PROMPTS = 8 };
 
 /* Samples of fixed prompts and fixed noise, read before and after training. */
 struct tl_prdp_eval {
-    const char *name;                 /* "trained", "others" */
+    const char *name; /* "trained", "other" */
     struct tl_encoding encoding;
-    const char **prompts;             /* [n_prompts]; texts are borrowed from the prompt files */
-    size_t n_prompts, n;              /* n = n_prompts * samples */
-    uint32_t first;                   /* number of the first sample's noise */
-    int n_rewards;                    /* the trained reward, then each held-out one */
-    double *before, *after;           /* [n_rewards][n]; owns */
+    const char **prompts;                /* [n_prompts]; texts are borrowed from the prompt files */
+    size_t n_prompts, n;                 /* n = n_prompts * samples */
+    uint32_t first;                      /* number of the first sample's noise */
+    int n_rewards;                       /* the trained reward, then the held-out one */
+    double *before, *after;              /* [n_rewards][n]; owns */
     uint8_t *shown_before, *shown_after; /* pictures of the first prompts: [shown][height][width][3]; owns */
     size_t n_shown;
 };
@@ -41,22 +41,49 @@ struct tl_prdp_run {
     struct tl_prdp_trainer *trainer;
     struct tl_run_metrics *metrics;
     int width, height, latent_w, latent_h; /* pictures, latents */
+    size_t bytes;                          /* of one picture: width * height * 3 */
     int epoch;                             /* epochs finished */
-    uint32_t *drawn;                       /* prompts of the epoch: [n_groups] */
+    int drawn_epoch;                       /* the epoch whose samples stand in the trainer */
+    uint32_t *drawn;                       /* its prompts: [n_groups] */
+    double *rewards;                       /* [n]: of these samples */
+    uint8_t *rgb;                          /* [n] pictures: scratch of an epoch */
     struct tl_prdp_eval trained, others;   /* others: n 0 where no --eval-prompts are given */
-    double start;
+    bool untouched_read;                   /* the evals' `before` stands */
+    double start;                          /* when this process began with epoch start_epoch */
+    int start_epoch;
 };
 
+/* ---- prdp_open.c ---- */
+/* Opens everything, begins the run or loads its newest checkpoint. Close it on failure, too. */
+bool tl_prdp_open(struct tl_prdp_run *r, const struct tl_options *options, struct tl_err *err);
+void tl_prdp_close(struct tl_prdp_run *r);
+
+/* ---- prdp_draw.c ---- */
+/* Whether `epoch` draws new samples; the others learn from those that are stored. */
+bool tl_prdp_draws(const struct tl_prdp_run *r, int epoch);
+/* The prompts of an epoch that draws, into r->drawn. */
+bool tl_prdp_draw_prompts(struct tl_prdp_run *r, int epoch, struct tl_err *err);
+/* What the trainer is told of the samples of r->drawn. */
+struct tl_prdp_conditions tl_prdp_conditions(struct tl_prdp_run *r);
+const char *tl_prdp_prompt(void *run, size_t sample);
+/* Trajectories of the present policy, their pictures and rewards. */
+bool tl_prdp_draw(struct tl_prdp_run *r, struct tl_err *err);
 /* Pictures of latents [n][h][w][c]: rgb [n][height][width][3]. */
 bool tl_prdp_decode(struct tl_prdp_run *r, const float *latents, size_t n, uint8_t *rgb, struct tl_err *err);
-/* The trained reward of pictures; prompt_of gives each one's text. */
-bool tl_prdp_score(struct tl_prdp_run *r, struct tl_reward_set *set, const uint8_t *rgb, size_t n, const char *(*prompt_of)(void *user, size_t i), void *user,
-                   double *out, struct tl_err *err);
+/* Scores of n pictures, numbered from `first` in messages; prompt_of gives each one's text. Either output may be NULL
+ * (tl_reward_set_score). */
+bool tl_prdp_score(struct tl_prdp_run *r, struct tl_reward_set *set, const uint8_t *rgb, size_t first, size_t n,
+                   const char *(*prompt_of)(void *user, size_t i), void *user, double *out_total, double *out_parts, struct tl_err *err);
+
+/* ---- prdp_standard.c ---- */
+/* Sums of several rewards are standardised by samples of the untouched model; the numbers are kept in run.json under `key`, where a
+ * run that goes on finds them. May be interrupted. */
+bool tl_prdp_standardise(struct tl_prdp_run *r, struct tl_reward_set *set, const char *key, struct tl_err *err);
 
 /* ---- prdp_eval.c ---- */
 bool tl_prdp_eval_init(struct tl_prdp_run *r, struct tl_prdp_eval *e, const char *name, const struct tl_prompts *prompts, uint32_t first, struct tl_err *err);
 void tl_prdp_eval_finish(struct tl_prdp_eval *e);
-/* Draws and scores; into before or after. */
+/* Draws and scores; into before or after. A reading before training may be interrupted (TL_INTERRUPTED): there is nothing to lose yet. */
 bool tl_prdp_eval_read(struct tl_prdp_run *r, struct tl_prdp_eval *e, bool after, struct tl_err *err);
 
 /* ---- prdp_report.c ---- */

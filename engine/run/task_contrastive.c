@@ -130,7 +130,7 @@ static void fill_pixels(struct task *t, int item, uint64_t step, int j)
     for (size_t k = 0; k < n; k++) out[k] = ((float)px[k] / 255.0f + level * out[k] - mean[k % 3]) / deviation[k % 3];
 }
 
-static void fill_masks(struct task *t, const uint32_t *items, const char *const *texts, int n_texts)
+static void fill_masks(struct task *t, const char *const *texts, int n_texts)
 {
     int b = t->p.batch;
     for (int i = 0; i < b; i++)
@@ -141,7 +141,6 @@ static void fill_masks(struct task *t, const uint32_t *items, const char *const 
             t->mask[i * n_texts + k] = (k >= b && !own) || same || no_negative ? MASKED : 0;
             if (k < b) t->mask_text[i * b + k] = same ? MASKED : 0;
         }
-    (void)items;
 }
 
 static void fill_patch_targets(struct task *t, const uint32_t *items)
@@ -213,7 +212,7 @@ static bool gradient(void *self, uint64_t step, double out[TL_TASK_METRICS], str
     for (int k = 0; k < n_texts; k++)
         if (!tl_clip_bpe_encode(t->tokenizer, texts[k], (size_t)t->tokens, t->ids + (size_t)k * (size_t)t->tokens, NULL, NULL, NULL, err)) return false;
     tl_clip_eos_rows(&t->clip->config.clip.text, t->ids, n_texts, t->tokens, t->rows);
-    fill_masks(t, items, texts, n_texts);
+    fill_masks(t, texts, n_texts);
     fill_patch_targets(t, items);
     if (!upload(t, err) || !tl_exec_run(t->exec, err)) return false;
     const char *const names[3] = {"loss", "contrastive", "patch"};

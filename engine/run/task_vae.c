@@ -196,10 +196,12 @@ static bool prepare(struct task *t, struct tl_err *err)
     if (!tl_dataset_load(t->p.data, size, size, false, t->p.strict, &t->data, err)) return false;
     t->h = t->p.crop ? t->p.crop : t->data.height / f * f;
     t->w = t->p.crop ? t->p.crop : t->data.width / f * f;
-    if (t->h > t->data.height || t->w > t->data.width || t->h % f || t->h < f)
-        return tl_err_set(err, TL_USAGE, "crop %d: a multiple of %d up to the pictures' %dx%d is needed", t->p.crop, f, t->data.width, t->data.height);
-    t->n_latent = (size_t)(t->p.batch * (t->h / f) * (t->w / f) * c->latent_channels);
-    t->pixels = malloc((size_t)(t->p.batch + 1) * (size_t)(t->h * t->w * 3) * sizeof(float));
+    if (t->p.crop && (t->h > t->data.height || t->w > t->data.width || t->h % f))
+        return tl_err_set(err, TL_USAGE, "--crop %d: a multiple of %d up to the pictures' %dx%d is needed", t->p.crop, f, t->data.width, t->data.height);
+    if (t->h == 0 || t->w == 0)
+        return tl_err_set(err, TL_BAD_INPUT, "pictures of %dx%d are smaller than the VAE's step of %d", t->data.width, t->data.height, f);
+    t->n_latent = (size_t)t->p.batch * (size_t)(t->h / f) * (size_t)(t->w / f) * (size_t)c->latent_channels;
+    t->pixels = malloc(((size_t)t->p.batch + 1) * (size_t)t->h * (size_t)t->w * 3 * sizeof(float));
     t->noise = malloc(t->n_latent * sizeof(float));
     if (!t->pixels || !t->noise) return tl_err_set(err, TL_FAIL, "out of memory");
     if (!tl_task_order_init(&t->order, t->p.seed, (uint32_t)t->data.n, err)) return false;

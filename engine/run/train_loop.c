@@ -1,5 +1,6 @@
 #include "run/train_loop.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,9 +23,9 @@ struct loop {
     struct tl_optimizer *main, *aux;
     struct tl_store *ema;
     struct tl_run_metrics *metrics;
-    int step;                       /* updates made */
-    double sums[TL_TASK_METRICS + 1]; /* since the last row; the norm behind the metrics */
-    int n_sums, n_skipped;          /* skipped in a row */
+    int step;                         /* steps taken, skipped ones too */
+    double sums[TL_TASK_METRICS + 1]; /* since the last row, of updates that were made; the norm behind the metrics */
+    int n_sums, n_skipped;            /* skipped in a row */
     double start, last_progress, loss;
     int start_step;
 };
@@ -70,6 +71,8 @@ static bool save_checkpoint(struct loop *l, struct tl_err *err)
     cJSON *state = cJSON_CreateObject();
     cJSON_AddNumberToObject(state, "step", l->step);
     cJSON_AddNumberToObject(state, "updates", (double)l->main->step);
+    if (l->aux) cJSON_AddNumberToObject(state, "aux_updates", (double)l->aux->step);
+    cJSON_AddNumberToObject(state, "n_skipped", l->n_skipped);
     cJSON_AddNumberToObject(state, "n_sums", l->n_sums);
     cJSON_AddItemToObject(state, "sums", cJSON_CreateDoubleArray(l->sums, metrics));
     bool ok = tl_run_metrics_sync(l->metrics, err) &&
@@ -78,50 +81,66 @@ static bool save_checkpoint(struct loop *l, struct tl_err *err)
     return ok;
 }
 
+/* What save_checkpoint wrote into state.json. */
+static bool load_state(struct loop *l, const cJSON *state, struct tl_err *err)
+{
+    int64_t step = 0, updates = 0, aux_updates = 0, n_sums = 0, n_skipped = 0;
+    if (!tl_json_int(state, "step", 0, &step, err) || !tl_json_int(state, "updates", 0, &updates, err) ||
+        !tl_json_int(state, "aux_updates", updates, &aux_updates, err) || !tl_json_int(state, "n_sums", 0, &n_sums, err) ||
+        !tl_json_int(state, "n_skipped", 0, &n_skipped, err))
+        return false;
+    const cJSON *sums = tl_json_get(state, "sums");
+    if (step < 0 || step > INT_MAX || updates < 0 || n_sums < 0 || n_sums > step || cJSON_GetArraySize(sums) != n_metrics(l->task) + 1)
+        return tl_err_set(err, TL_BAD_INPUT, "state.json is of another method or version");
+    for (int i = 0; i <= n_metrics(l->task); i++) l->sums[i] = cJSON_GetArrayItem(sums, i)->valuedouble;
+    l->step = (int)step;
+    l->n_sums = (int)n_sums;
+    l->n_skipped = n_skipped > 0 && n_skipped < MOST_SKIPPED ? (int)n_skipped : 0;
+    l->main->step = (uint64_t)updates;
+    if (l->aux) l->aux->step = (uint64_t)aux_updates;
+    return true;
+}
+
 static bool load_checkpoint(struct loop *l, struct tl_err *err)
 {
     struct tl_checkpoint *c = tl_checkpoint_open_newest(l->folder->path, err);
     if (!c) return false;
     struct tl_checkpoint_store stores[8];
     size_t n = list_stores(l, stores);
-    bool ok = true;
+    bool ok = load_state(l, tl_checkpoint_state(c), err);
     for (size_t i = 0; ok && i < n; i++) ok = tl_checkpoint_read_store(c, stores[i].name, stores[i].store, err);
-    const cJSON *state = tl_checkpoint_state(c);
-    int64_t step = 0, updates = 0, n_sums = 0;
-    ok = ok && tl_json_int(state, "step", 0, &step, err) && tl_json_int(state, "updates", 0, &updates, err) && tl_json_int(state, "n_sums", 0, &n_sums, err);
-    const cJSON *sums = tl_json_get(state, "sums");
-    for (int i = 0; ok && i < TL_TASK_METRICS + 1 && i < cJSON_GetArraySize(sums); i++) l->sums[i] = cJSON_GetArrayItem(sums, i)->valuedouble;
-    l->step = (int)step;
-    l->n_sums = (int)n_sums;
-    l->main->step = (uint64_t)updates;
-    if (l->aux) l->aux->step = (uint64_t)updates;
-    if (ok) tl_log(TL_LOG_INFO, "going on from step %d", l->step);
+    if (ok)
+        tl_log(TL_LOG_INFO, "going on from step %d", l->step);
+    else
+        tl_err_add(err, "%s", tl_checkpoint_path(c));
     tl_checkpoint_close(&c);
     return ok;
 }
 
-static bool update(struct loop *l, double *out_norm, struct tl_err *err)
+static bool update(struct loop *l, double *out_norm, bool *out_skipped, struct tl_err *err)
 {
     const struct tl_supervised_params *p = l->p;
     struct tl_adamw_params adamw = {tl_train_rate(p, l->step), p->beta1, p->beta2, 1e-8, p->weight_decay, p->clip_norm};
-    bool skipped = false, aux_skipped = false;
+    bool aux_skipped = false;
     double aux_norm;
-    if (!tl_optimizer_step(l->main, &adamw, l->task->weights, l->task->grads, 1, out_norm, &skipped, err)) return false;
+    if (!tl_optimizer_step(l->main, &adamw, l->task->weights, l->task->grads, 1, out_norm, out_skipped, err)) return false;
     if (l->aux && !tl_optimizer_step(l->aux, &adamw, l->task->aux_weights, l->task->aux_grads, 1, &aux_norm, &aux_skipped, err)) return false;
-    l->n_skipped = skipped ? l->n_skipped + 1 : 0;
+    l->n_skipped = *out_skipped ? l->n_skipped + 1 : 0;
     if (l->n_skipped >= MOST_SKIPPED)
-        return tl_err_set(err, TL_NUMERIC, "the gradient was not finite %d times in a row at step %d; try a lower --lr", MOST_SKIPPED, l->step);
-    if (skipped) {
+        return tl_err_set(err, TL_NUMERIC, "the gradient was not finite %d times in a row; try a lower --lr", MOST_SKIPPED);
+    if (*out_skipped) {
         tl_log(TL_LOG_WARN, "step %d: the gradient is not finite, update skipped", l->step);
-        *out_norm = 0;
+        return true;
     }
     /* early on the average follows closely, so that it does not remember the random start */
     double decay = fmin(p->ema, (l->step + 1.0) / (l->step + 10.0));
     return !l->ema || tl_optimizer_average(l->main, l->ema, l->task->weights, decay, err);
 }
 
+/* Means since the last row; none where every update since then was skipped. */
 static bool write_row(struct loop *l, struct tl_err *err)
 {
+    if (l->n_sums == 0) return true;
     struct tl_run_metric row[TL_TASK_METRICS + 2];
     int n = n_metrics(l->task);
     for (int i = 0; i < n; i++) row[i] = (struct tl_run_metric){l->task->metrics[i], l->sums[i] / l->n_sums};
@@ -148,11 +167,14 @@ static bool one_step(struct loop *l, struct tl_err *err)
 {
     double values[TL_TASK_METRICS] = {0}, norm = 0;
     int n = n_metrics(l->task);
-    if (!l->task->gradient(l->task->self, (uint64_t)l->step, values, err) || !update(l, &norm, err)) return tl_err_add(err, "step %d", l->step);
-    for (int i = 0; i < n; i++) l->sums[i] += values[i];
-    l->sums[n] += norm;
-    l->n_sums++;
-    l->loss = l->loss == 0 ? values[0] : 0.95 * l->loss + 0.05 * values[0];
+    bool skipped = false;
+    if (!l->task->gradient(l->task->self, (uint64_t)l->step, values, err) || !update(l, &norm, &skipped, err)) return tl_err_add(err, "step %d", l->step);
+    if (!skipped) {
+        for (int i = 0; i < n; i++) l->sums[i] += values[i];
+        l->sums[n] += norm;
+        l->n_sums++;
+        l->loss = l->loss == 0 ? values[0] : 0.95 * l->loss + 0.05 * values[0];
+    }
     l->step++;
     bool last = l->step == l->p->steps;
     if ((l->step % l->p->log_every == 0 || last) && !write_row(l, err)) return false;
@@ -173,9 +195,10 @@ static bool run(struct loop *l, struct tl_err *err)
         }
     }
     report(l, true);
-    char path[4096];
-    snprintf(path, sizeof path, "%s/model", l->folder->path);
-    return l->task->save(l->task->self, l->ema ? l->ema : l->task->weights, path, err);
+    struct tl_str path = {0};
+    bool ok = tl_run_folder_path(l->folder, "model", &path, err) && l->task->save(l->task->self, l->ema ? l->ema : l->task->weights, path.data, err);
+    tl_str_finish(&path);
+    return ok;
 }
 
 static bool prepare(struct loop *l, struct tl_device *d, struct tl_err *err)

@@ -54,21 +54,23 @@ const struct tl_option tl_sft_options[] = {
 };
 #undef S
 
-static bool need(const char *value, const char *option, struct tl_err *err)
+/* What every method here needs before anything is opened. */
+static bool check_params(const struct tl_supervised_params *p, struct tl_err *err)
 {
-    return value ? true : tl_err_set(err, TL_USAGE, "%s is missing", option);
+    if (!p->data) return tl_err_set(err, TL_USAGE, "--data FOLDER is missing: the pictures");
+    if (!p->model) return tl_err_set(err, TL_USAGE, "--model is missing: what is trained");
+    return true;
 }
 
 /* A component from a folder, or from a config file with random weights (*out_fresh). */
 static struct tl_component *open_or_start(struct tl_device *d, const char *path, uint64_t seed, bool *out_fresh, struct tl_err *err)
 {
-    *out_fresh = false;
-    if (tl_file_is_folder(path)) return tl_component_open(d, path, err);
+    *out_fresh = !tl_file_is_folder(path);
+    if (!*out_fresh) return tl_component_open(d, path, err);
     cJSON *json = tl_json_read(path, err);
     struct tl_component *c = json ? tl_component_create(d, json, seed, err) : NULL;
     if (json && !c) tl_err_add(err, "%s", path);
     cJSON_Delete(json);
-    *out_fresh = c != NULL;
     return c;
 }
 
@@ -80,9 +82,11 @@ static bool expect_class(struct tl_component **c, const char *class_name, struct
     return false;
 }
 
-static bool finish(const struct tl_job *job, const struct tl_supervised_params *p, struct tl_training *t, struct tl_task *task, bool ok, struct tl_err *err)
+/* The run begins once its task stands (`ok`), so a wrong path leaves no run behind. Ends task and training. */
+static bool train(const struct tl_supervised_params *p, const struct tl_options *options, const char *method, struct tl_training *t, struct tl_task *task, bool ok,
+                  struct tl_err *err)
 {
-    ok = ok && tl_train_loop(job, p, t->device, t->folder, task, err);
+    ok = ok && tl_training_begin(t, options, method, NULL, 0, err) && tl_train_loop(t->job, p, t->device, t->folder, task, err);
     if (task->destroy) task->destroy(task->self);
     tl_training_close(t);
     return ok;
@@ -93,18 +97,16 @@ bool tl_train_vae(const struct tl_job *job, struct tl_options *options, const vo
     const struct tl_supervised_params *p = params;
     struct tl_training t;
     struct tl_task task = {0};
-    if (!need(p->data, "--data", err) || !need(p->model, "--model", err)) return false;
-    if (!tl_training_open(&t, job, options, "vae", p->out, p->resume, NULL, 0, err)) return false;
+    if (!check_params(p, err) || !tl_training_open(&t, job, p->out, p->resume, err)) return false;
     struct tl_task_vae_params tp = {p->data, p->batch, p->crop, p->size, p->kl_weight, false, p->strict, job->seed};
     struct tl_component *c = open_or_start(t.device, p->model, job->seed, &tp.fresh, err);
     bool ok = c && expect_class(&c, "AutoencoderKL", err) && tl_task_vae_create(c, &tp, &task, err);
-    return finish(job, p, &t, &task, ok, err);
+    return train(p, options, "vae", &t, &task, ok, err);
 }
 
-/* The vocabulary beside the model, or one learnt from the captions. */
-static struct tl_clip_bpe *open_tokenizer(const char *model, const char *data, int positions, struct tl_err *err)
+/* A vocabulary learnt from the captions of a data folder. */
+static struct tl_clip_bpe *learn_vocabulary(const char *data, int64_t positions, struct tl_err *err)
 {
-    if (tl_file_is_folder(model)) return tl_clip_bpe_open(model, err);
     struct tl_folder f;
     if (!tl_folder_scan(data, &f, err)) return NULL;
     const char **captions = malloc((f.n + 1) * sizeof *captions);
@@ -112,6 +114,7 @@ static struct tl_clip_bpe *open_tokenizer(const char *model, const char *data, i
     for (size_t i = 0; captions && i < f.n; i++)
         if (f.items[i].caption) captions[n++] = f.items[i].caption;
     struct tl_clip_bpe *tok = captions ? tl_clip_bpe_train(captions, n, 0, (size_t)positions, err) : NULL;
+    if (!captions) tl_err_set(err, TL_FAIL, "out of memory");
     free(captions);
     tl_folder_finish(&f);
     return tok;
@@ -122,32 +125,49 @@ static bool adopt_vocabulary(cJSON *json, const struct tl_clip_bpe *tok, struct 
 {
     struct tl_clip_bpe_info info = tl_clip_bpe_info(tok);
     cJSON *text = cJSON_GetObjectItemCaseSensitive(json, "text_config");
-    if (!cJSON_IsObject(text)) return tl_err_set(err, TL_BAD_INPUT, "the config has no text_config");
     const struct {
         const char *key;
         double value;
     } rows[] = {{"vocab_size", (double)info.n_vocab}, {"bos_token_id", info.bos}, {"eos_token_id", info.eos}, {"pad_token_id", info.pad}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         cJSON_DeleteItemFromObjectCaseSensitive(text, rows[i].key);
-        cJSON_AddNumberToObject(text, rows[i].key, rows[i].value);
+        if (!cJSON_AddNumberToObject(text, rows[i].key, rows[i].value)) return tl_err_set(err, TL_FAIL, "out of memory");
     }
     return true;
 }
 
-static struct tl_component *start_clip(struct tl_device *d, const char *path, const char *data, uint64_t seed, struct tl_clip_bpe **tok, struct tl_err *err)
+/* From a config: random weights, and a vocabulary learnt from the captions. */
+static struct tl_component *start_clip(struct tl_device *d, const cJSON *config, const char *data, uint64_t seed, struct tl_clip_bpe **tok, struct tl_err *err)
 {
-    struct tl_component *c = NULL;
-    if (tl_file_is_folder(path)) {
-        *tok = tl_clip_bpe_open(path, err);
-        return *tok ? tl_component_open(d, path, err) : NULL;
-    }
-    cJSON *json = tl_json_read(path, err);
-    const cJSON *text = json ? tl_json_get(json, "text_config") : NULL;
+    const cJSON *text = tl_json_get(config, "text_config");
     int64_t positions = 77;
-    if (json && tl_json_int(text, "max_position_embeddings", 77, &positions, err)) *tok = open_tokenizer(path, data, (int)positions, err);
-    if (*tok && adopt_vocabulary(json, *tok, err)) c = tl_component_create(d, json, seed, err);
-    if (!c) tl_err_add(err, "%s", path);
+    if (!cJSON_IsObject(text)) {
+        tl_err_set(err, TL_BAD_INPUT, "the config has no text_config; a CLIPModel's is wanted");
+        return NULL;
+    }
+    if (!tl_json_int(text, "max_position_embeddings", 77, &positions, err)) return NULL;
+    if (positions < 3 || positions > 4096) {
+        tl_err_set(err, TL_BAD_INPUT, "max_position_embeddings %lld: 3 to 4096 are possible", (long long)positions);
+        return NULL;
+    }
+    *tok = learn_vocabulary(data, positions, err);
+    cJSON *json = *tok ? cJSON_Duplicate(config, true) : NULL;
+    struct tl_component *c = json && adopt_vocabulary(json, *tok, err) ? tl_component_create(d, json, seed, err) : NULL;
+    if (*tok && !json) tl_err_set(err, TL_FAIL, "out of memory");
     cJSON_Delete(json);
+    return c;
+}
+
+static struct tl_component *open_or_start_clip(struct tl_device *d, const struct tl_supervised_params *p, uint64_t seed, struct tl_clip_bpe **tok, struct tl_err *err)
+{
+    if (tl_file_is_folder(p->model)) {
+        *tok = tl_clip_bpe_open(p->model, err);
+        return *tok ? tl_component_open(d, p->model, err) : NULL;
+    }
+    cJSON *config = tl_json_read(p->model, err);
+    struct tl_component *c = config ? start_clip(d, config, p->data, seed, tok, err) : NULL;
+    if (config && !c) tl_err_add(err, "%s", p->model);
+    cJSON_Delete(config);
     return c;
 }
 
@@ -157,10 +177,9 @@ bool tl_train_contrastive(const struct tl_job *job, struct tl_options *options, 
     struct tl_training t;
     struct tl_task task = {0};
     struct tl_clip_bpe *tok = NULL;
-    if (!need(p->data, "--data", err) || !need(p->model, "--model", err)) return false;
-    if (!tl_training_open(&t, job, options, "contrastive", p->out, p->resume, NULL, 0, err)) return false;
+    if (!check_params(p, err) || !tl_training_open(&t, job, p->out, p->resume, err)) return false;
     struct tl_task_contrastive_params tp = {p->data, p->vae, p->batch, p->noise, p->patch_weight, p->strict, job->seed};
-    struct tl_component *c = start_clip(t.device, p->model, p->data, job->seed, &tok, err);
+    struct tl_component *c = open_or_start_clip(t.device, p, job->seed, &tok, err);
     bool ok = c && tok && expect_class(&c, "CLIPModel", err);
     if (ok)
         ok = tl_task_contrastive_create(c, tok, &tp, &task, err); /* takes both over */
@@ -168,7 +187,7 @@ bool tl_train_contrastive(const struct tl_job *job, struct tl_options *options, 
         tl_component_close(&c);
         tl_clip_bpe_destroy(&tok);
     }
-    return finish(job, p, &t, &task, ok, err);
+    return train(p, options, "contrastive", &t, &task, ok, err);
 }
 
 bool tl_train_sft(const struct tl_job *job, struct tl_options *options, const void *params, struct tl_err *err)
@@ -176,9 +195,8 @@ bool tl_train_sft(const struct tl_job *job, struct tl_options *options, const vo
     const struct tl_supervised_params *p = params;
     struct tl_training t;
     struct tl_task task = {0};
-    if (!need(p->data, "--data", err) || !need(p->model, "--model", err)) return false;
-    if (!tl_training_open(&t, job, options, "sft", p->out, p->resume, NULL, 0, err)) return false;
+    if (!check_params(p, err) || !tl_training_open(&t, job, p->out, p->resume, err)) return false;
     struct tl_task_sft_params tp = {p->data, p->model, p->batch, p->size, p->caption_dropout, p->snr_gamma, p->strict, job->seed};
     bool ok = tl_task_sft_create(t.device, &tp, &task, err);
-    return finish(job, p, &t, &task, ok, err);
+    return train(p, options, "sft", &t, &task, ok, err);
 }
