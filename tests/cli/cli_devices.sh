@@ -17,6 +17,16 @@ prints 'takes +cpu'
 run doctor --device vulkan:63
 check 'a device that is not there' test "$code" -eq 6
 
+# where there is one, it computes the same
+run doctor --device vulkan
+if [ "$code" -eq 0 ]; then
+    expect 0 forward "$unet" --device vulkan --input "$unet/io.safetensors" -o "$tmp/o/v.safetensors"
+    check 'outputs on vulkan' "$tool" compare "$tmp/o/v.safetensors" "$unet/io.safetensors" out. 1e-4
+    rm "$tmp/o/v.safetensors"
+else
+    echo 'no usable Vulkan device here: that part is skipped'
+fi
+
 # no driver
 export VK_DRIVER_FILES=/nonexistent VK_ICD_FILENAMES=/nonexistent
 expect 0 doctor
