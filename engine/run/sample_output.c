@@ -168,12 +168,12 @@ bool tl_sample_output_begin(struct tl_sample_output *out, const struct tl_sample
     return out->grid != NULL || tl_err_set(err, TL_FAIL, "out of memory");
 }
 
-/* Whether picture i has a place in the grid: eight a prompt of the first 32, or of one prompt the first 256.
- */
+/* Whether picture i has a place in the grid: eight a prompt of the first 32; the first 256 where there is one
+ * prompt, or one picture of each. */
 static bool in_grid(const struct tl_sample_settings *s, size_t i)
 {
     size_t each = (size_t)s->params->n;
-    if (s->inputs->n_prompts == 1) return i < (size_t)GRID_ROWS * GRID_COLUMNS;
+    if (s->inputs->n_prompts == 1 || each == 1) return i < (size_t)GRID_ROWS * GRID_COLUMNS;
     return i / each < GRID_ROWS && i % each < GRID_COLUMNS;
 }
 
@@ -208,37 +208,42 @@ bool tl_sample_output_picture(struct tl_sample_output *out, size_t i, const uint
     return ok;
 }
 
-/* One prompt: a near-square grid under its title. Several: a row each. */
+/* One prompt: a near-square grid under its title. One picture of each prompt: the same, the prompt under
+ * each. Else a row a prompt. */
 static bool write_grid(const struct tl_sample_output *out, struct tl_err *err)
 {
     const struct tl_sample_settings *s = out->settings;
     size_t each = (size_t)s->params->n, prompts = s->inputs->n_prompts;
     size_t rows = prompts < GRID_ROWS ? prompts : GRID_ROWS,
            columns = each < GRID_COLUMNS ? each : GRID_COLUMNS;
-    if (prompts == 1) {
-        for (columns = 1; columns < GRID_COLUMNS && columns * columns < each;) columns++;
-        rows = (each + columns - 1) / columns;
+    bool square = prompts == 1 || each == 1, captions = square && prompts > 1;
+    if (square) {
+        for (columns = 1; columns < GRID_COLUMNS && columns * columns < s->inputs->n;) columns++;
+        rows = (s->inputs->n + columns - 1) / columns;
         if (rows > GRID_ROWS) rows = GRID_ROWS;
     }
     struct tl_image *pictures = calloc(rows * columns, sizeof *pictures), grid = {0};
-    const char **titles = calloc(rows, sizeof *titles);
-    bool ok = (pictures && titles) || tl_err_set(err, TL_FAIL, "out of memory for the grid");
+    const char **texts = calloc(rows * columns, sizeof *texts);
+    bool ok = (pictures && texts) || tl_err_set(err, TL_FAIL, "out of memory for the grid");
     for (size_t r = 0; ok && r < rows; r++) {
-        titles[r] = prompts == 1 ? NULL : s->inputs->prompts[r].text;
+        if (!square) texts[r] = s->inputs->prompts[r].text;
         for (size_t c = 0; c < columns; c++) {
-            size_t i = prompts == 1 ? r * columns + c : r * each + c;
-            if (i < s->inputs->n) pictures[r * columns + c] = out->grid[i]; /* borrowed */
+            size_t i = square ? r * columns + c : r * each + c;
+            if (i >= s->inputs->n) continue;
+            pictures[r * columns + c] = out->grid[i]; /* borrowed */
+            if (captions) texts[i] = s->inputs->prompts[i].text;
         }
     }
     struct tl_draw_grid what = {.rows = (int)rows,
                                 .columns = (int)columns,
                                 .pictures = pictures,
                                 .title = prompts == 1 ? s->inputs->prompts[0].text : NULL,
-                                .row_titles = titles};
+                                .row_titles = square ? NULL : texts,
+                                .captions = captions ? texts : NULL};
     ok = ok && tl_draw_grid(&what, &grid, err) && tl_image_save_png(s->params->grid, &grid, NULL, 0, err);
     tl_image_finish(&grid);
     free(pictures);
-    free((void *)titles);
+    free((void *)texts);
     return ok;
 }
 
