@@ -110,6 +110,25 @@ static bool open_all_rewards(struct tl_prdp_run *r, struct tl_err *err)
     return r->held_out || tl_err_add(err, "--eval-reward");
 }
 
+/* A target that names no layer is most likely a slip of the pen; the others train all the same. */
+static void warn_of_targets(const struct tl_lora_spec *lora, const struct tl_store_layout *layout)
+{
+    static const char ending[] = ".lora_A.weight";
+    for (int k = 0; k < lora->n_targets; k++) {
+        struct tl_lora_spec one = {.rank = 1, .targets = lora->targets + k, .n_targets = 1};
+        bool found = false;
+        for (int32_t i = 0; i < layout->n_entries && !found; i++) {
+            char layer[512];
+            size_t n = strlen(layout->entries[i].name), cut = sizeof ending - 1;
+            if (n <= cut || n >= sizeof layer || strcmp(layout->entries[i].name + n - cut, ending) != 0) continue;
+            memcpy(layer, layout->entries[i].name, n - cut);
+            layer[n - cut] = 0;
+            found = tl_lora_rank(&one, layer) > 0;
+        }
+        if (!found) tl_log(TL_LOG_WARN, "--targets: no layer of the UNet ends in %s", lora->targets[k]);
+    }
+}
+
 static bool make_trainer(struct tl_prdp_run *r, struct tl_err *err)
 {
     const struct tl_prdp_run_params *p = r->p;
@@ -123,6 +142,7 @@ static bool make_trainer(struct tl_prdp_run *r, struct tl_err *err)
     tp.lora = p->full ? NULL : &r->lora;
     r->trainer = tl_prdp_trainer_create(&tp, err);
     if (!r->trainer) return false;
+    if (!p->full) warn_of_targets(&r->lora, r->trainer->weights->layout);
     tl_log(TL_LOG_INFO, "beta is %.4g reward per nat; the last step's variance: %s; %.1f MB besides the weights", tl_prdp_beta_nats(&r->trainer->p.loss),
            tl_last_step_name(tp.sampling.last), (double)tl_prdp_trainer_bytes(r->trainer) / 1e6);
     size_t pictures;

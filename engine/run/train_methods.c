@@ -2,6 +2,7 @@
 #include "run/train_methods.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "io/file.h"
 #include "io/option_json.h"
@@ -69,6 +70,15 @@ bool tl_training_begin(struct tl_training *t, const struct tl_options *options, 
                                        .n_inputs = n_inputs,
                                        .step = newest_step(t->folder)};
     return (t->folder->resumes || write_config(t, options, method, err)) && tl_run_folder_write_about(t->folder, &about, err);
+}
+
+void tl_training_forget(struct tl_training *t)
+{
+    static const char *const names[] = {"config.json", "run.json", "metrics.jsonl"};
+    struct tl_str path = {0};
+    for (size_t i = 0; i < sizeof names / sizeof *names && !t->folder->resumes; i++)
+        if (tl_run_folder_path(t->folder, names[i], &path, NULL)) unlink(path.data);
+    tl_str_finish(&path);
 }
 
 void tl_training_close(struct tl_training *t)

@@ -20,6 +20,8 @@ bool tl_training_open(struct tl_training *t, const struct tl_job *job, const cha
 /* Writes config.json and run.json (`inputs`: files whose hashes are recorded): from here on the folder is a run. */
 bool tl_training_begin(struct tl_training *t, const struct tl_options *options, const char *method, const struct tl_run_input *inputs, size_t n_inputs,
                        struct tl_err *err);
+/* Takes a begun run back that failed before it had anything to keep: the folder is no run again. Not for one that is resumed. */
+void tl_training_forget(struct tl_training *t);
 void tl_training_close(struct tl_training *t);
 
 extern const struct tl_option tl_vae_options[], tl_contrastive_options[], tl_sft_options[], tl_prdp_options[];

@@ -142,13 +142,14 @@ static bool read_untouched(struct tl_prdp_run *r, struct tl_err *err)
     return tl_prdp_save(r, err); /* from here on a run can go on, whatever ends it */
 }
 
-/* An interrupt leaves a checkpoint, so that the folder can be resumed. */
+/* An interrupt leaves a checkpoint, so that the folder can be resumed; a reward that does not take the pictures leaves nothing. */
 static bool begin(struct tl_prdp_run *r, struct tl_err *err)
 {
     struct tl_err why = {0};
     if (read_untouched(r, &why)) return true;
-    bool ok = why.code != TL_INTERRUPTED || tl_prdp_save(r, err);
-    return ok && tl_err_set(err, why.code, "%s", why.text);
+    if (why.code == TL_INTERRUPTED && !tl_prdp_save(r, err)) return false;
+    if (why.code != TL_INTERRUPTED) tl_training_forget(&r->t);
+    return tl_err_set(err, why.code, "%s", why.text);
 }
 
 static bool save_model(struct tl_prdp_run *r, struct tl_err *err)

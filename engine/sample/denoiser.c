@@ -67,7 +67,8 @@ struct tl_denoiser *tl_denoiser_create(const struct tl_denoiser_params *params, 
         d->lora_layout = tl_store_layout_create(graphs, 1, TL_SET_LORA, NULL, NULL, err);
         if (!d->lora_layout) goto fail;
         if (d->lora_layout->n_entries == 0) {
-            tl_err_set(err, TL_USAGE, "no layer of the UNet ends in one of the LoRA's targets");
+            tl_err_set(err, TL_USAGE, "no layer of the UNet ends in one of the LoRA's targets (%s%s)", params->lora->n_targets ? params->lora->targets[0] : "",
+                       params->lora->n_targets > 1 ? ", ..." : "");
             goto fail;
         }
     }
