@@ -6,13 +6,16 @@
 #include "tensor/vulkan_device.h"
 #include "tensor/vulkan_program.h"
 
+/* Executors tell memories apart by address, and keep the address of one that is gone until they are bound
+ * again. So that no new one looks like it, the few bytes of its head stay until the device is closed. */
 static void memory_destroy(struct tl_device *d, struct tl_memory *m)
 {
     struct tl_vulkan_device *vulkan = (struct tl_vulkan_device *)d;
     for (struct tl_program *p = vulkan->programs; p; p = p->next) tl_vulkan_program_forget(p, m->number);
     tl_gpu_wait(vulkan->gpu, NULL);
     tl_gpu_buffer_destroy(&m->buffer);
-    free(m);
+    m->next = vulkan->gone;
+    vulkan->gone = m;
 }
 
 static struct tl_memory *memory_create(struct tl_device *d, size_t bytes, struct tl_err *err)
@@ -66,6 +69,11 @@ static bool memory_copy(struct tl_device *d, struct tl_memory *dst, struct tl_me
 static void destroy(struct tl_device *d)
 {
     struct tl_vulkan_device *vulkan = (struct tl_vulkan_device *)d;
+    while (vulkan->gone) {
+        struct tl_memory *next = vulkan->gone->next;
+        free(vulkan->gone);
+        vulkan->gone = next;
+    }
     tl_gpu_close(&vulkan->gpu);
     free(vulkan);
 }
@@ -105,6 +113,8 @@ struct tl_device *tl_device_vulkan_open(int index, const struct tl_device_params
         return NULL;
     }
     const struct tl_gpu_facts *f = tl_gpu_facts(vulkan->gpu);
+    const uint64_t most = (uint64_t)1 << 32; /* bytes: kernels count elements in 32 bits */
+    vulkan->limit = (int64_t)((f->max_storage_bytes < most ? f->max_storage_bytes : most) / sizeof(float));
     vulkan->head.backend = &backend;
     vulkan->head.real_bytes = sizeof(float);
     vulkan->head.software = f->kind == TL_GPU_CLASS_CPU;
@@ -134,6 +144,11 @@ struct tl_gpu *tl_device_vulkan_gpu(struct tl_device *device)
 void tl_device_vulkan_set_timed(struct tl_device *device, bool on)
 {
     if (device->backend == &backend) ((struct tl_vulkan_device *)device)->timed = on;
+}
+
+void tl_device_vulkan_set_limit(struct tl_device *device, int64_t elements)
+{
+    if (device->backend == &backend) ((struct tl_vulkan_device *)device)->limit = elements;
 }
 
 size_t tl_device_vulkan_times(struct tl_device *device, struct tl_gpu_time *out, size_t cap)

@@ -23,16 +23,17 @@ static struct fours fours_of(const struct tl_vulkan_call *call)
                           limit - limit % (TL_GPU_ALIGN / 16)};
 }
 
+/* n fours of an operand or a result from the first on. */
 static struct tl_gpu_slice part(struct tl_gpu_slice s, int64_t first, int64_t n)
 {
     s.offset += (uint64_t)first * 16;
     s.bytes = (uint64_t)n * 16;
-    return s;
+    return tl_gpu_texels(s, true);
 }
 
 /* shaders/elementwise/unary.comp */
 struct unary_push {
-    uint32_t first, n;
+    uint32_t n;
     float a, b;
 };
 
@@ -42,14 +43,13 @@ static bool run_unary(struct tl_vulkan_call *call, const char *kernel, struct tl
     if (!tl_vulkan_fits(call, err)) return false;
     for (int64_t first = 0; first < f.n; first += f.window) {
         int64_t n = tl_gpu_min(f.window, f.n - first);
-        const struct unary_push push = {(uint32_t)first, (uint32_t)n, call->attr->unary.a,
-                                        call->attr->unary.b};
+        const struct unary_push push = {(uint32_t)n, call->attr->unary.a, call->attr->unary.b};
         const struct tl_gpu_slice dy = call->n_in > 1 ? call->in[1] : call->in[0];
         const struct tl_vulkan_launch launch = {
             .kernel = kernel,
             .spec = {(uint32_t)call->attr->unary.kind},
             .n_spec = 1,
-            .bind = {tl_gpu_texels(call->in[0], true), tl_gpu_texels(dy, true), part(call->out[0], first, n)},
+            .bind = {part(call->in[0], first, n), part(dy, first, n), part(call->out[0], first, n)},
             .n_bind = 3,
             .push = &push,
             .push_bytes = sizeof push,
@@ -151,32 +151,38 @@ bool tl_vulkan_binary(struct tl_vulkan_call *call, struct tl_err *err)
 
 /* shaders/elementwise/update.comp */
 struct update_push {
-    uint32_t first, n;
+    uint32_t n;
     int32_t left;
 };
 
-/* In place over the whole of out[0], `n_state` more operands (in[2], in[3]) are changed too. */
-static bool run_update(struct tl_vulkan_call *call, const char *kernel, const struct tl_gpu_slice *reads,
-                       int n_reads, const struct tl_gpu_slice *writes, int n_writes, struct tl_err *err)
+/* In place over the whole of writes[0]: `reads` and `writes` are as long as that, `numbers` are a few. */
+struct update {
+    const char *kernel;
+    struct tl_gpu_slice reads[4], numbers, writes[3];
+    int n_reads, n_writes;
+};
+
+static bool run_update(struct tl_vulkan_call *call, const struct update *u, struct tl_err *err)
 {
     struct fours f = fours_of(call);
     int64_t count = tl_shape_count(call->out_shape[0]);
     if (!tl_vulkan_fits(call, err)) return false;
     for (int64_t first = 0; first < f.n; first += f.window) {
         int64_t n = tl_gpu_min(f.window, f.n - first);
-        const struct update_push push = {(uint32_t)first, (uint32_t)n, (int32_t)(count - 4 * first)};
+        const struct update_push push = {(uint32_t)n, (int32_t)(count - 4 * first)};
         struct tl_vulkan_launch launch = {
-            .kernel = kernel,
+            .kernel = u->kernel,
             .spec = {count % 4 != 0},
             .n_spec = 1,
-            .n_bind = n_reads + n_writes,
+            .n_bind = u->n_reads + 1 + u->n_writes,
             .push = &push,
             .push_bytes = sizeof push,
             .lanes = n,
-            .bytes = 16.0 * (double)(n * (n_reads + n_writes)),
+            .bytes = 16.0 * (double)(n * (u->n_reads + u->n_writes)),
         };
-        for (int i = 0; i < n_reads; i++) launch.bind[i] = tl_gpu_texels(reads[i], true);
-        for (int i = 0; i < n_writes; i++) launch.bind[n_reads + i] = part(writes[i], first, n);
+        for (int i = 0; i < u->n_reads; i++) launch.bind[i] = part(u->reads[i], first, n);
+        launch.bind[u->n_reads] = tl_gpu_texels(u->numbers, true);
+        for (int i = 0; i < u->n_writes; i++) launch.bind[u->n_reads + 1 + i] = part(u->writes[i], first, n);
         if (!tl_vulkan_run(call, &launch, err)) return false;
     }
     return true;
@@ -184,17 +190,32 @@ static bool run_update(struct tl_vulkan_call *call, const char *kernel, const st
 
 bool tl_vulkan_accumulate(struct tl_vulkan_call *call, struct tl_err *err)
 {
-    const struct tl_gpu_slice reads[] = {call->in[0], call->in[1], call->in[1]};
-    return run_update(call, "accumulate", reads, 3, &call->out[0], 1, err);
+    const struct update u = {.kernel = "accumulate",
+                             .reads = {call->in[0], call->in[1]},
+                             .n_reads = 2,
+                             .writes = {call->out[0]},
+                             .n_writes = 1};
+    return run_update(call, &u, err);
 }
 
 bool tl_vulkan_lerp(struct tl_vulkan_call *call, struct tl_err *err)
 {
-    return run_update(call, "lerp", call->in, 3, &call->out[0], 1, err);
+    const struct update u = {.kernel = "lerp",
+                             .reads = {call->in[0], call->in[1]},
+                             .n_reads = 2,
+                             .numbers = call->in[2],
+                             .writes = {call->out[0]},
+                             .n_writes = 1};
+    return run_update(call, &u, err);
 }
 
 bool tl_vulkan_adamw(struct tl_vulkan_call *call, struct tl_err *err)
 {
-    const struct tl_gpu_slice writes[] = {call->out[0], call->in[2], call->in[3]};
-    return run_update(call, "adamw", call->in, 5, writes, 3, err);
+    const struct update u = {.kernel = "adamw",
+                             .reads = {call->in[0], call->in[1], call->in[2], call->in[3]},
+                             .n_reads = 4,
+                             .numbers = call->in[4],
+                             .writes = {call->out[0], call->in[2], call->in[3]},
+                             .n_writes = 3};
+    return run_update(call, &u, err);
 }

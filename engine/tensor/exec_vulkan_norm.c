@@ -49,6 +49,7 @@ static bool group_apply(struct tl_vulkan_call *call, struct tl_vulkan_launch lau
     const int64_t sample = (int64_t)p.rows * p.c, limit = tl_vulkan_limit(call), n_samples = p.n_samples;
     p.chunk = call->cpu ? CPU_APPLY : GPU_APPLY;
     while (tl_gpu_ceil_div(p.rows, p.chunk) > 60000) p.chunk *= 2;
+    while (p.chunk > 1 && (int64_t)p.chunk * p.c > limit) p.chunk /= 2;
     const int64_t n_chunks = tl_gpu_ceil_div(p.rows, p.chunk);
     const int64_t samples = sample <= limit ? tl_gpu_min(n_samples, limit / sample) : 1;
     const int64_t chunks = sample <= limit ? n_chunks : limit / ((int64_t)p.chunk * p.c);
@@ -136,7 +137,7 @@ bool tl_vulkan_group_norm_grad(struct tl_vulkan_call *call, struct tl_err *err)
 
 /* shaders/norm/layer_norm.comp */
 struct layer_push {
-    int32_t rows, c, first;
+    int32_t rows, c, first, shift, stats_shift;
     float eps;
 };
 
@@ -146,8 +147,7 @@ static bool run_layer(struct tl_vulkan_call *call, struct tl_vulkan_launch launc
                       struct tl_err *err)
 {
     const int64_t rows = tl_shape_rows(call->in_shape[0]), c = tl_shape_last(call->in_shape[0]);
-    int64_t window = tl_vulkan_limit(call) / c;
-    window -= window % 64; /* keeps every window's beginning aligned */
+    const int64_t window = tl_vulkan_limit(call) / (c < 2 ? 2 : c); /* the statistics are two a row */
     if (window == 0)
         return tl_err_set(err, TL_DEVICE, "rows of %lld numbers are larger than the device binds",
                           (long long)c);
@@ -156,10 +156,15 @@ static bool run_layer(struct tl_vulkan_call *call, struct tl_vulkan_launch launc
     launch.n_spec = 3;
     for (int64_t first = 0; first < rows; first += window) {
         const int64_t n = tl_gpu_min(window, rows - first);
-        struct layer_push push = {(int32_t)n, (int32_t)c, (int32_t)first, call->attr->norm.eps};
-        int32_t begin;
+        int32_t begin, stats_begin = 0;
         launch.bind[out] = tl_vulkan_window(call->out[0], first * c, n * c, &begin);
-        if (stats >= 0) launch.bind[stats] = tl_vulkan_window(call->out[1], first * 2, n * 2, &begin);
+        if (stats >= 0) launch.bind[stats] = tl_vulkan_window(call->out[1], first * 2, n * 2, &stats_begin);
+        const struct layer_push push = {.rows = (int32_t)n,
+                                        .c = (int32_t)c,
+                                        .first = (int32_t)first,
+                                        .shift = (int32_t)(first * c) - begin,
+                                        .stats_shift = (int32_t)(first * 2) - stats_begin,
+                                        .eps = call->attr->norm.eps};
         launch.push = &push;
         launch.push_bytes = sizeof push;
         launch.rows = n;

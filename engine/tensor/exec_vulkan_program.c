@@ -35,6 +35,7 @@ static struct tl_vulkan_call call_of(const struct places *at, const struct tl_no
     const struct tl_program *p = at->p;
     struct tl_vulkan_call call = {.gpu = p->device->gpu,
                                   .cpu = tl_gpu_facts(p->device->gpu)->kind == TL_GPU_CLASS_CPU,
+                                  .limit = p->device->limit,
                                   .node = n,
                                   .attr = &n->attr,
                                   .n_in = n->n_in,

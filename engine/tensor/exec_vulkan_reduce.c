@@ -2,7 +2,7 @@
 #include "tensor/vulkan_call.h"
 
 /* A lane sums at most MOST terms, so that float sums stay short and llvmpipe's loops far from their end. */
-enum { LEAST = 64, MOST = 2048, CPU_BUSY = 512, GPU_BUSY = 1 << 15 };
+enum { LEAST = 64, MOST = 2048, MOST_TURNS = 30000, CPU_BUSY = 512, GPU_BUSY = 1 << 15 };
 
 struct reduce_axis {
     uint32_t size;
@@ -60,18 +60,26 @@ static struct tl_vulkan_sum next_stage(const struct tl_vulkan_sum *s, struct tl_
     return next;
 }
 
+/* Terms a lane sums: enough lanes to keep the device busy, and sums over chunks that it can bind. */
+static int64_t chunk_of(const struct tl_vulkan_call *call, int64_t n_fold, int64_t n_lanes, int64_t n_out)
+{
+    int64_t chunk = tl_gpu_ceil_div(n_fold * n_lanes, call->cpu ? CPU_BUSY : GPU_BUSY);
+    chunk = chunk < LEAST ? LEAST : chunk > MOST ? MOST : chunk;
+    const int64_t most_chunks = tl_vulkan_limit(call) / n_out;
+    if (most_chunks > 0 && tl_gpu_ceil_div(n_fold, chunk) > most_chunks)
+        chunk = tl_gpu_ceil_div(n_fold, most_chunks);
+    return chunk;
+}
+
 bool tl_vulkan_sum(struct tl_vulkan_call *call, const struct tl_vulkan_sum *s, struct tl_err *err)
 {
     const bool keep_vec = in_fours(&s->keep, &s->fold), fold_vec = !keep_vec && in_fours(&s->fold, &s->keep);
     const int64_t n_out = walk_count(&s->keep), n_lanes = keep_vec ? n_out / 4 : n_out;
     const int64_t n_fold = walk_count(&s->fold) / (fold_vec ? 4 : 1);
-    int64_t chunk = tl_gpu_ceil_div(n_fold * n_lanes, call->cpu ? CPU_BUSY : GPU_BUSY);
-    chunk = chunk < LEAST ? LEAST : chunk > MOST ? MOST : chunk;
-    const int64_t n_chunks = tl_gpu_ceil_div(n_fold, chunk);
-    if (n_out > tl_vulkan_limit(call))
-        return tl_err_set(err, TL_DEVICE, "sums: the result is larger than the device binds");
-    if (n_chunks * n_out > tl_vulkan_limit(call))
-        return tl_err_set(err, TL_DEVICE, "sums: the parts are larger than the device binds");
+    const int64_t chunk = chunk_of(call, n_fold, n_lanes, n_out), n_chunks = tl_gpu_ceil_div(n_fold, chunk);
+    if (n_chunks * n_out > tl_vulkan_limit(call) || chunk > MOST_TURNS)
+        return tl_err_set(err, TL_DEVICE, "sums: %lld results are more than the device binds",
+                          (long long)n_out);
     struct tl_gpu_slice to = s->y;
     if (n_chunks > 1) to = tl_vulkan_scratch(call, n_chunks * n_out);
     struct reduce_push push = {.n = (uint32_t)(n_lanes * n_chunks),
@@ -81,7 +89,6 @@ bool tl_vulkan_sum(struct tl_vulkan_call *call, const struct tl_vulkan_sum *s, s
                                .stride = (int32_t)n_out};
     reduce_axes(&s->keep, keep_vec, push.keep);
     reduce_axes(&s->fold, fold_vec, push.fold);
-    /* keep steps of the lanes are in elements, as those of the fold */
     const struct tl_vulkan_launch launch = {
         .kernel = "reduce",
         .spec = {keep_vec, fold_vec, s->square, n_chunks == 1 && s->accumulate},
@@ -123,11 +130,29 @@ bool tl_vulkan_reduce_sum(struct tl_vulkan_call *call, struct tl_err *err)
     return tl_vulkan_fits(call, err) && tl_vulkan_sum(call, &s, err);
 }
 
+/* In windows: a store may be longer than a texel view. Their sums lie PART elements apart. */
 bool tl_vulkan_sum_squares(struct tl_vulkan_call *call, struct tl_err *err)
 {
-    struct tl_vulkan_sum s = {.x = call->in[0], .y = call->out[0], .square = true};
-    tl_vulkan_walk_axis(&s.fold, tl_shape_count(call->in_shape[0]), 1, 0);
-    tl_vulkan_walk_end(&s.keep);
-    tl_vulkan_walk_end(&s.fold);
-    return tl_vulkan_fits(call, err) && tl_vulkan_sum(call, &s, err);
+    enum { PART = TL_GPU_ALIGN / 4 };
+    const int64_t count = tl_shape_count(call->in_shape[0]), window = tl_vulkan_limit(call) / PART * PART;
+    const int64_t n_windows = tl_gpu_ceil_div(count, window);
+    if (!tl_vulkan_fits(call, err)) return false;
+    struct tl_gpu_slice parts = n_windows > 1 ? tl_vulkan_scratch(call, n_windows * PART) : call->out[0];
+    for (int64_t i = 0; i < n_windows; i++) {
+        const int64_t n = tl_gpu_min(window, count - i * window);
+        struct tl_vulkan_sum s = {.x = call->in[0], .y = parts, .square = true};
+        s.x.offset += (uint64_t)(i * window) * 4;
+        s.x.bytes = (uint64_t)tl_gpu_ceil_div(n, 4) * 16;
+        s.y.offset += (uint64_t)(i * PART) * 4;
+        s.y.bytes = 16;
+        tl_vulkan_walk_axis(&s.fold, n, 1, 0);
+        tl_vulkan_walk_end(&s.keep);
+        tl_vulkan_walk_end(&s.fold);
+        if (!tl_vulkan_sum(call, &s, err)) return false;
+    }
+    if (n_windows == 1) return true;
+    struct tl_vulkan_sum all = {.x = parts, .y = call->out[0]};
+    tl_vulkan_walk_axis(&all.fold, n_windows, PART, 0);
+    tl_vulkan_walk_end(&all.keep);
+    return tl_vulkan_sum(call, &all, err);
 }

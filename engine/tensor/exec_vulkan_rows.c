@@ -4,29 +4,29 @@
 enum kind { SOFTMAX, SOFTMAX_GRAD, LOG_SOFTMAX, LOG_SOFTMAX_GRAD }; /* rows/softmax.comp */
 
 struct softmax_push {
-    int32_t rows, c, first;
+    int32_t rows, c, first, shift;
 };
 
 static bool run_softmax(struct tl_vulkan_call *call, enum kind kind, struct tl_err *err)
 {
     const int64_t rows = tl_shape_rows(call->in_shape[0]), c = tl_shape_last(call->in_shape[0]);
     const bool vec = c % 4 == 0;
-    int64_t window = tl_vulkan_limit(call) / c;
-    window -= window % 64; /* keeps every window's beginning aligned */
+    const int64_t window = tl_vulkan_limit(call) / c;
     if (!tl_vulkan_fits(call, err)) return false;
     if (window == 0)
         return tl_err_set(err, TL_DEVICE, "rows of %lld numbers are larger than the device binds",
                           (long long)c);
     for (int64_t first = 0; first < rows; first += window) {
         const int64_t n = tl_gpu_min(window, rows - first);
-        const struct softmax_push push = {(int32_t)n, (int32_t)c, (int32_t)first};
         int32_t begin;
+        const struct tl_gpu_slice out = tl_vulkan_window(call->out[0], first * c, n * c, &begin);
+        const struct softmax_push push = {(int32_t)n, (int32_t)c, (int32_t)first,
+                                          (int32_t)(first * c) - begin};
         const struct tl_vulkan_launch launch = {
             .kernel = "softmax",
             .spec = {tl_vulkan_row_share(call, rows, c), vec, kind},
             .n_spec = 3,
-            .bind = {tl_gpu_texels(call->in[0], vec), tl_gpu_texels(call->in[call->n_in - 1], vec),
-                     tl_vulkan_window(call->out[0], first * c, n * c, &begin)},
+            .bind = {tl_gpu_texels(call->in[0], vec), tl_gpu_texels(call->in[call->n_in - 1], vec), out},
             .n_bind = 3,
             .push = &push,
             .push_bytes = sizeof push,
@@ -60,7 +60,7 @@ bool tl_vulkan_log_softmax_grad(struct tl_vulkan_call *call, struct tl_err *err)
 
 /* shaders/rows/geglu.comp */
 struct geglu_push {
-    int32_t rows, f, chunk, first;
+    int32_t rows, f, chunk, first, shift;
 };
 
 /* A result row has `width` numbers. */
@@ -69,8 +69,8 @@ static bool run_geglu(struct tl_vulkan_call *call, const char *kernel, int64_t f
 {
     const int64_t rows = tl_shape_rows(call->in_shape[0]);
     const bool vec = f % 4 == 0;
-    int64_t window = tl_vulkan_limit(call) / width, chunk = call->cpu ? 16 : 4;
-    window -= window % 64;
+    const int64_t window = tl_vulkan_limit(call) / width;
+    int64_t chunk = call->cpu ? 16 : 4;
     if (!tl_vulkan_fits(call, err)) return false;
     if (window == 0)
         return tl_err_set(err, TL_DEVICE, "rows of %lld numbers are larger than the device binds",
@@ -78,14 +78,15 @@ static bool run_geglu(struct tl_vulkan_call *call, const char *kernel, int64_t f
     while (tl_gpu_ceil_div(tl_gpu_min(window, rows), chunk) > 60000) chunk *= 2;
     for (int64_t first = 0; first < rows; first += window) {
         const int64_t n = tl_gpu_min(window, rows - first);
-        const struct geglu_push push = {(int32_t)n, (int32_t)f, (int32_t)chunk, (int32_t)first};
         int32_t begin;
+        const struct tl_gpu_slice out = tl_vulkan_window(call->out[0], first * width, n * width, &begin);
+        const struct geglu_push push = {(int32_t)n, (int32_t)f, (int32_t)chunk, (int32_t)first,
+                                        (int32_t)(first * width) - begin};
         const struct tl_vulkan_launch launch = {
             .kernel = kernel,
             .spec = {vec},
             .n_spec = 1,
-            .bind = {tl_gpu_texels(call->in[0], vec), tl_gpu_texels(call->in[call->n_in - 1], vec),
-                     tl_vulkan_window(call->out[0], first * width, n * width, &begin)},
+            .bind = {tl_gpu_texels(call->in[0], vec), tl_gpu_texels(call->in[call->n_in - 1], vec), out},
             .n_bind = 3,
             .push = &push,
             .push_bytes = sizeof push,

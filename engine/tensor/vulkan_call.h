@@ -15,6 +15,7 @@ struct tl_vulkan_call {
     struct tl_gpu *gpu;
     struct tl_gpu_program *program; /* NULL: a dry run that only finds out how much scratch is needed */
     bool cpu;                       /* a driver that runs on the CPU */
+    int64_t limit;                  /* elements that a storage binding may have */
     const struct tl_node *node;
     const union tl_attr *attr;
     int n_in, n_out;
@@ -61,7 +62,7 @@ bool tl_vulkan_run(struct tl_vulkan_call *call, const struct tl_vulkan_launch *l
 /* How lib/row.glsl shares rows of c numbers: its constant SHARE. */
 uint32_t tl_vulkan_row_share(const struct tl_vulkan_call *call, int64_t rows, int64_t c);
 
-/* Elements that a result's binding may have. */
+/* Elements of a result that one launch may write. */
 int64_t tl_vulkan_limit(const struct tl_vulkan_call *call);
 /* Elements [first, first + n) of a result, cut open at an aligned place; *out_first is the element there. */
 struct tl_gpu_slice tl_vulkan_window(struct tl_gpu_slice s, int64_t first, int64_t n, int32_t *out_first);
@@ -93,7 +94,7 @@ void tl_vulkan_walk_end(struct tl_vulkan_walk *w); /* never empty */
 void tl_vulkan_dense_steps(const struct tl_shape *s, int64_t step[TL_RANK_MAX]);
 
 /* y (+)= sums of x (or of its squares) over the axes in fold, for every place of keep; y is dense in keep's
- * order. step[..][0] are x's. n_x: elements of x. */
+ * order. step[..][0] are x's. */
 struct tl_vulkan_sum {
     struct tl_gpu_slice x, y;
     struct tl_vulkan_walk keep, fold;

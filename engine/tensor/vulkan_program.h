@@ -14,6 +14,8 @@ struct tl_vulkan_device {
     struct tl_gpu *gpu;
     struct tl_program *programs; /* all that live, linked; borrowed */
     uint64_t n_memories;         /* ever made: their numbers */
+    struct tl_memory *gone;      /* owns; see device_vulkan.c */
+    int64_t limit;               /* elements that a storage binding may have */
     bool timed;
     struct tl_gpu_time times[TL_VULKAN_LABELS];
     size_t n_times;
@@ -22,7 +24,8 @@ struct tl_vulkan_device {
 struct tl_memory {
     struct tl_gpu_buffer *buffer;
     size_t bytes;
-    uint64_t number; /* unlike an address never used again */
+    uint64_t number;        /* from 1 on, never used again */
+    struct tl_memory *next; /* among those that are gone */
 };
 
 /* Commands for one combination of memories. */

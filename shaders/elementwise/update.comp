@@ -4,7 +4,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "lib/lanes.glsl"
 layout(constant_id = 1) const int TAIL = 0;
-layout(push_constant) uniform Push { uint first, n; int left; } p; // in fours; `left` elements from `first` on
+layout(push_constant) uniform Push { uint n; int left; } p; // n fours, `left` elements
 #ifdef ADAMW
 layout(binding = 0) uniform textureBuffer param;
 layout(binding = 1) uniform textureBuffer grad;
@@ -25,7 +25,7 @@ void main()
 {
     const uint i = flat_lane();
     if (i >= p.n) return;
-    const int at = int(p.first + i), e = 4 * int(i), valid = p.left - e;
+    const int at = int(i), e = 4 * at, valid = p.left - e;
     const bool whole = TAIL == 0;
 #ifdef ADAMW
     const vec4 h0 = texelFetch(hyper, 0), h1 = texelFetch(hyper, 1);

@@ -5,7 +5,7 @@
 #include "lib/row.glsl"
 layout(constant_id = 2) const int VEC = 1;
 layout(constant_id = 3) const int AFFINE = 1;
-layout(push_constant) uniform Push { int rows, c, first; float eps; } p; // results count from row `first`
+layout(push_constant) uniform Push { int rows, c, first, shift, stats_shift; float eps; } p; // row `first` is written at the shifts
 layout(binding = 0) uniform textureBuffer x;
 layout(binding = 1) uniform textureBuffer gamma;
 #ifdef GRAD
@@ -29,7 +29,7 @@ void main()
 {
     const int r = int(row_number());
     if (r >= p.rows) return;
-    const int at = (p.first + r) * p.c, to = r * p.c;
+    const int at = (p.first + r) * p.c, to = r * p.c + p.shift;
 #ifdef GRAD
     const float mean = texelFetch(stats, 2 * (p.first + r)).x, rstd = texelFetch(stats, 2 * (p.first + r) + 1).x;
 #define COTANGENT (AFFINE != 0 ? FETCH(dy, at + i) * FETCH(gamma, i) : FETCH(dy, at + i))
@@ -45,8 +45,8 @@ void main()
     EACH_FOUR(vec4 d = FETCH(x, at + i) - mean; d = mix(vec4(0.0), d, lessThan(ivec4(0, 1, 2, 3), ivec4(valid))); spreads += d * d;)
     const float rstd = 1.0 / sqrt(row_sum(sum4(spreads)) / float(p.c) + p.eps);
     if (ROW_LEADER) {
-        stats[2 * r] = mean;
-        stats[2 * r + 1] = rstd;
+        stats[2 * r + p.stats_shift] = mean;
+        stats[2 * r + 1 + p.stats_shift] = rstd;
     }
     EACH_FOUR(vec4 v = (FETCH(x, at + i) - mean) * rstd; if (AFFINE != 0) v = v * FETCH(gamma, i) + FETCH(beta, i);
               STORE4(y_one, y_four, VEC != 0, to + i, v, valid))

@@ -4,7 +4,7 @@
 #include "lib/lanes.glsl"
 #include "lib/math.glsl"
 layout(constant_id = 1) const int VEC = 1; // f is a multiple of 4
-layout(push_constant) uniform Push { int rows, f, chunk, first; } p; // results count from row `first`
+layout(push_constant) uniform Push { int rows, f, chunk, first, shift; } p; // row `first` is written at `shift`
 layout(binding = 0) uniform textureBuffer x;
 layout(binding = 1) uniform textureBuffer dy;
 RESULT(2, y_one, y_four)
@@ -27,11 +27,11 @@ void main()
         const vec4 cdf = normal_cdf(g);
 #ifdef GRAD
         const vec4 d = fetch4(dy, VEC != 0, row * p.f + c, valid);
-        const int to = r * 2 * p.f + c;
+        const int to = r * 2 * p.f + c + p.shift;
         STORE4(y_one, y_four, VEC != 0, to, d * (g * cdf), valid)
         STORE4(y_one, y_four, VEC != 0, to + p.f, d * u * (cdf + g * (0.39894228040143268 * tl_exp4(-0.5 * g * g))), valid)
 #else
-        STORE4(y_one, y_four, VEC != 0, r * p.f + c, u * (g * cdf), valid)
+        STORE4(y_one, y_four, VEC != 0, r * p.f + c + p.shift, u * (g * cdf), valid)
 #endif
         r++;
     } while (r < end);

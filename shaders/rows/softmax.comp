@@ -6,7 +6,7 @@
 #include "lib/math.glsl"
 layout(constant_id = 2) const int VEC = 1;
 layout(constant_id = 3) const int KIND = 0; // in the order above
-layout(push_constant) uniform Push { int rows, c, first; } p; // results count from row `first`
+layout(push_constant) uniform Push { int rows, c, first, shift; } p; // row `first` is written at `shift`
 layout(binding = 0) uniform textureBuffer x;
 layout(binding = 1) uniform textureBuffer dy;
 RESULT(2, y_one, y_four)
@@ -23,7 +23,7 @@ void main()
 {
     const int r = int(row_number());
     if (r >= p.rows) return;
-    const int at = (p.first + r) * p.c, to = r * p.c;
+    const int at = (p.first + r) * p.c, to = r * p.c + p.shift;
     vec4 sums = vec4(0.0);
     if (KIND == 1 || KIND == 3) {
         EACH_FOUR(sums += KIND == 1 ? FETCH(x) * FETCH(dy) : FETCH(dy);)
