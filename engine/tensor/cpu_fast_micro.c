@@ -186,11 +186,15 @@ int64_t tl_micro_panels(int64_t n)
     return panels(tl_micro_vectors(n));
 }
 
+/* Only the columns of this run's panels: other runs have the others. */
 static void add_rows(const struct tl_micro *p)
 {
+    int64_t n_vec = tl_micro_vectors(p->n), end = p->n_panels ? p->panel + p->n_panels : panels(n_vec);
+    int64_t j0 = panel_start(n_vec, p->panel) * TL_VEC, j1 = panel_start(n_vec, end) * TL_VEC;
+    if (j1 > p->n) j1 = p->n;
     for (int64_t r = 0; r < p->m; r++) {
         int64_t at = p->c_row ? p->c_row[r] : r * p->ldc;
-        for (int64_t j = 0; j < p->n; j++) p->c[at + j] += p->add[at + j];
+        for (int64_t j = j0; j < j1; j++) p->c[at + j] += p->add[at + j];
     }
 }
 
