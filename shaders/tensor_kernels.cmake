@@ -2,6 +2,7 @@
 tl_kernel(unary elementwise/unary.comp)
 tl_kernel(unary_grad elementwise/unary.comp GRAD)
 tl_kernel(binary elementwise/binary.comp)
+tl_kernel(cast elementwise/cast.comp)
 tl_kernel(accumulate elementwise/update.comp)
 tl_kernel(lerp elementwise/update.comp LERP)
 tl_kernel(adamw elementwise/update.comp ADAMW)

@@ -1,4 +1,4 @@
-#include "io/half.h"
+#include "base/half.h"
 
 void tl_half_from_f32(const float *in, size_t n, uint16_t *out)
 {

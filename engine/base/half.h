@@ -1,8 +1,9 @@
 /* Half-precision formats as bits: IEEE binary16 (f16), bfloat16, and the two float8 formats that can be read.
  * Narrowing rounds to nearest even, overflows to infinity, keeps the sign, and keeps NaN a (quiet) NaN. */
-#ifndef TL_IO_HALF_H
-#define TL_IO_HALF_H
+#ifndef TL_BASE_HALF_H
+#define TL_BASE_HALF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,17 @@ static inline uint16_t tl_f32_to_bf16(float f)
     uint32_t bits = tl_float_to_bits(f);
     if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40u);
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+/* A double as a float that rounds to the same f16 or bf16: to odd, so that the second rounding sees what the
+ * first cut off. */
+static inline float tl_f64_to_f32_odd(double x)
+{
+    float f = (float)x;
+    if (!((double)f > x || (double)f < x)) return f; /* exact, or NaN */
+    uint32_t bits = tl_float_to_bits(f);
+    bool away = x > 0 ? (double)f > x : (double)f < x;
+    return tl_bits_to_float((bits - (away ? 1u : 0u)) | 1u);
 }
 
 /* e5m2 is the upper byte of an f16. */

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "io/half.h"
+#include "base/half.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are read as they lie in the file");
 

@@ -4,7 +4,7 @@
 
 #include "base/checked.h"
 #include "io/file.h"
-#include "io/half.h"
+#include "base/half.h"
 #include "io/json.h"
 #include "io/st_file.h"
 #include "io/utf8.h"

@@ -30,14 +30,15 @@ const struct tl_component_class *tl_component_class_of(const cJSON *json, struct
     return cls;
 }
 
-struct tl_store_layout *tl_component_layout(const struct tl_component_class *cls, const union tl_component_config *config, struct tl_err *err)
+static struct tl_store_layout *layout_as(const struct tl_component_class *cls, const union tl_component_config *config, enum tl_dtype dtype,
+                                         struct tl_err *err)
 {
     struct tl_graph *g = tl_graph_create();
     if (!g) {
         tl_err_set(err, TL_FAIL, "out of memory");
         return NULL;
     }
-    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE};
+    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE, .dtype = dtype};
     cls->declare(&nn, config);
     const struct tl_graph *const graphs[1] = {g};
     struct tl_store_layout *layout = tl_graph_ok(g, err) ? tl_store_layout_create(graphs, 1, TL_SET_BASE, NULL, NULL, err) : NULL;
@@ -45,7 +46,12 @@ struct tl_store_layout *tl_component_layout(const struct tl_component_class *cls
     return layout;
 }
 
-static struct tl_component *create(struct tl_device *device, const cJSON *json, struct tl_err *err)
+struct tl_store_layout *tl_component_layout(const struct tl_component_class *cls, const union tl_component_config *config, struct tl_err *err)
+{
+    return layout_as(cls, config, TL_F32, err);
+}
+
+static struct tl_component *create(struct tl_device *device, const cJSON *json, enum tl_dtype dtype, struct tl_err *err)
 {
     struct tl_component *c = calloc(1, sizeof *c);
     if (!c) {
@@ -55,7 +61,8 @@ static struct tl_component *create(struct tl_device *device, const cJSON *json, 
     c->cls = tl_component_class_of(json, err);
     if (!c->cls || !c->cls->parse(json, &c->config, err)) goto fail;
     c->json = cJSON_Duplicate(json, true);
-    c->layout = tl_component_layout(c->cls, &c->config, err);
+    c->dtype = dtype;
+    c->layout = layout_as(c->cls, &c->config, dtype, err);
     if (!c->json || !c->layout) goto fail;
     c->store = tl_store_create(device, c->layout, err);
     if (c->store) return c;
@@ -66,12 +73,17 @@ fail:
 
 struct tl_component *tl_component_create(struct tl_device *device, const cJSON *json, uint64_t seed, struct tl_err *err)
 {
-    struct tl_component *c = create(device, json, err);
+    struct tl_component *c = create(device, json, TL_F32, err);
     if (c && !tl_weights_init(c->store, seed, err)) tl_component_close(&c);
     return c;
 }
 
 struct tl_component *tl_component_open(struct tl_device *device, const char *folder, struct tl_err *err)
+{
+    return tl_component_open_as(device, folder, TL_F32, err);
+}
+
+struct tl_component *tl_component_open_as(struct tl_device *device, const char *folder, enum tl_dtype dtype, struct tl_err *err)
 {
     struct tl_component *c = NULL;
     struct tl_st_set *set = NULL;
@@ -79,7 +91,7 @@ struct tl_component *tl_component_open(struct tl_device *device, const char *fol
     tl_str_printf(&path, "%s/config.json", folder);
     cJSON *json = path.data ? tl_json_read(path.data, err) : NULL;
     if (!json) goto end;
-    c = create(device, json, err);
+    c = create(device, json, dtype, err);
     if (!c) {
         tl_err_add(err, "%s", path.data);
         goto end;

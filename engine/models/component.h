@@ -51,6 +51,7 @@ struct tl_component {
     const struct tl_component_class *cls;
     union tl_component_config config;
     cJSON *json; /* as read; owns */
+    enum tl_dtype dtype; /* of the store: graphs over it are built with tl_nn.dtype = this */
     struct tl_store_layout *layout;
     struct tl_store *store;
     char *folder; /* where it was read from, or NULL */
@@ -61,6 +62,9 @@ const struct tl_component_class *tl_component_class_of(const cJSON *json, struct
 
 /* Reads FOLDER/config.json and the weights. */
 struct tl_component *tl_component_open(struct tl_device *device, const char *folder, struct tl_err *err);
+/* The same with the weights kept in F16 or BF16, whatever the file has: half the memory, for weights that are only read. They are
+ * rounded to nearest even; a magnitude of 65520 or more is infinite in F16. */
+struct tl_component *tl_component_open_as(struct tl_device *device, const char *folder, enum tl_dtype dtype, struct tl_err *err);
 /* From a config (copied) with random weights. */
 struct tl_component *tl_component_create(struct tl_device *device, const cJSON *json, uint64_t seed, struct tl_err *err);
 void tl_component_close(struct tl_component **component);
@@ -68,7 +72,7 @@ void tl_component_close(struct tl_component **component);
 /* Writes config.json and the weights (of `store`, which may be an EMA copy of the same layout; NULL: the component's own). */
 bool tl_component_save(struct tl_component *component, struct tl_store *store, const char *folder, enum tl_st_dtype dtype, struct tl_err *err);
 
-/* The layout of a class's weights alone, without a device. */
+/* The layout of a class's weights alone, in F32, without a device. */
 struct tl_store_layout *tl_component_layout(const struct tl_component_class *cls, const union tl_component_config *config, struct tl_err *err);
 
 #endif

@@ -19,6 +19,12 @@ static bool ok(const struct tl_nn *nn, tl_val x)
     return nn->g->err.code == TL_OK && x >= 0;
 }
 
+/* The param NAME+END of nn->set as F32: a half is cast where it is read. */
+static tl_val weight(struct tl_nn *nn, enum tl_layout layout, struct tl_shape shape, const char *name, const char *end)
+{
+    return tl_cast(nn->g, tl_param_typed(nn->g, nn->set, layout, nn->dtype, shape, "%s%s", name, end), TL_F32);
+}
+
 /* scale * (x A) B + y, where the layer carries an adapter; x, y are [rows, in] and [rows, out]. */
 static tl_val add_lora(struct tl_nn *nn, tl_val x, tl_val y, int64_t in, int64_t out, const char *name)
 {
@@ -39,8 +45,8 @@ static tl_val linear(struct tl_nn *nn, tl_val x, int64_t out, bool bias, tl_val 
     struct tl_shape shape = *tl_shape_of(g, x);
     int64_t rows = tl_shape_rows(&shape), in = tl_shape_last(&shape);
     tl_val flat = tl_reshape(g, x, tl_shape2(rows, in));
-    tl_val w = tl_param(g, nn->set, layout, tl_shape2(in, out), "%s.weight", name);
-    tl_val b = bias ? tl_param(g, nn->set, TL_LAYOUT_PLAIN, tl_shape1(out), "%s.bias", name) : TL_NONE;
+    tl_val w = weight(nn, layout, tl_shape2(in, out), name, ".weight");
+    tl_val b = bias ? weight(nn, TL_LAYOUT_PLAIN, tl_shape1(out), name, ".bias") : TL_NONE;
     tl_val residual = add >= 0 ? tl_reshape(g, add, tl_shape2(rows, out)) : TL_NONE;
     tl_val y = tl_gemm(g, flat, w, b, residual, false, false);
     y = add_lora(nn, flat, y, in, out, name);
@@ -72,8 +78,8 @@ tl_val tl_nn_conv2d(struct tl_nn *nn, tl_val x, int64_t out, struct tl_nn_conv c
     FORMAT_NAME(name, fmt);
     if (!ok(nn, x)) return TL_NONE;
     int64_t in = tl_shape_last(tl_shape_of(g, x));
-    tl_val w = tl_param(g, nn->set, TL_LAYOUT_CONV2D, tl_shape4(conv.kernel, conv.kernel, in, out), "%s.weight", name);
-    tl_val b = conv.no_bias ? TL_NONE : tl_param(g, nn->set, TL_LAYOUT_PLAIN, tl_shape1(out), "%s.bias", name);
+    tl_val w = weight(nn, TL_LAYOUT_CONV2D, tl_shape4(conv.kernel, conv.kernel, in, out), name, ".weight");
+    tl_val b = conv.no_bias ? TL_NONE : weight(nn, TL_LAYOUT_PLAIN, tl_shape1(out), name, ".bias");
     struct tl_conv c = {.stride = {conv.stride, conv.stride}};
     memcpy(c.pad, conv.pad, sizeof c.pad);
     return tl_conv2d(g, x, w, b, TL_NONE, c);
@@ -84,8 +90,8 @@ tl_val tl_nn_group_norm(struct tl_nn *nn, tl_val x, int groups, float eps, bool 
     FORMAT_NAME(name, fmt);
     if (!ok(nn, x)) return TL_NONE;
     struct tl_shape c = tl_shape1(tl_shape_last(tl_shape_of(nn->g, x)));
-    tl_val gamma = tl_param(nn->g, nn->set, TL_LAYOUT_PLAIN, c, "%s.weight", name);
-    tl_val beta = tl_param(nn->g, nn->set, TL_LAYOUT_PLAIN, c, "%s.bias", name);
+    tl_val gamma = weight(nn, TL_LAYOUT_PLAIN, c, name, ".weight");
+    tl_val beta = weight(nn, TL_LAYOUT_PLAIN, c, name, ".bias");
     return tl_group_norm(nn->g, x, gamma, beta, groups, eps, silu);
 }
 
@@ -94,15 +100,15 @@ tl_val tl_nn_layer_norm(struct tl_nn *nn, tl_val x, float eps, const char *fmt, 
     FORMAT_NAME(name, fmt);
     if (!ok(nn, x)) return TL_NONE;
     struct tl_shape c = tl_shape1(tl_shape_last(tl_shape_of(nn->g, x)));
-    tl_val gamma = tl_param(nn->g, nn->set, TL_LAYOUT_PLAIN, c, "%s.weight", name);
-    tl_val beta = tl_param(nn->g, nn->set, TL_LAYOUT_PLAIN, c, "%s.bias", name);
+    tl_val gamma = weight(nn, TL_LAYOUT_PLAIN, c, name, ".weight");
+    tl_val beta = weight(nn, TL_LAYOUT_PLAIN, c, name, ".bias");
     return tl_layer_norm(nn->g, x, gamma, beta, eps);
 }
 
 tl_val tl_nn_weight(struct tl_nn *nn, struct tl_shape shape, const char *fmt, ...)
 {
     FORMAT_NAME(name, fmt);
-    return tl_param(nn->g, nn->set, TL_LAYOUT_PLAIN, shape, "%s", name);
+    return weight(nn, TL_LAYOUT_PLAIN, shape, name, "");
 }
 
 tl_val tl_nn_normalize(struct tl_nn *nn, tl_val x)

@@ -15,6 +15,7 @@ struct tl_nn {
     const struct tl_lora_spec *lora; /* NULL: none. Its weights are params of TL_SET_LORA: NAME.lora_A.weight, NAME.lora_B.weight */
     tl_val lora_scale;               /* [1,1] input "lora_scale": alpha/r times the user's scale; made when first needed. Start with TL_NONE */
     bool checkpoint;                 /* blocks' activations are recomputed in the backward pass */
+    enum tl_dtype dtype;             /* what the weights of `set` are stored as; layers read them as F32. A LoRA's are F32 */
 };
 
 /* [.., in] -> [.., out], for rank 2 to 4. */
@@ -42,7 +43,7 @@ tl_val tl_nn_group_norm(struct tl_nn *nn, tl_val x, int groups, float eps, bool 
     __attribute__((format(printf, 6, 7)));
 tl_val tl_nn_layer_norm(struct tl_nn *nn, tl_val x, float eps, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* A plain vector or table. */
+/* A plain vector or table, as F32. */
 tl_val tl_nn_weight(struct tl_nn *nn, struct tl_shape shape, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* x / sqrt(sum of squares over the last axis): [N,C]. */

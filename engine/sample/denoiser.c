@@ -32,7 +32,8 @@ static struct tl_graph *graph(struct tl_denoiser *d, bool gradient)
 {
     struct tl_graph *g = tl_graph_create();
     if (!g) return NULL;
-    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora = d->p.lora, .lora_scale = TL_NONE, .checkpoint = gradient && d->p.checkpoint};
+    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora = d->p.lora, .lora_scale = TL_NONE, .checkpoint = gradient && d->p.checkpoint,
+                       .dtype = d->p.unet->dtype};
     tl_val m = build(d, &nn);
     if (!gradient) {
         tl_output(g, m, "m");

@@ -36,6 +36,26 @@ tl_val tl_binary(struct tl_graph *g, enum tl_binary kind, tl_val a, tl_val b)
     return tl_node_any(g, TL_OP_BINARY, in, 2, &out, 1, (union tl_attr){.binary = {(int32_t)kind}});
 }
 
+static bool real(enum tl_dtype dtype)
+{
+    return dtype == TL_F32 || tl_dtype_half(dtype);
+}
+
+tl_val tl_cast(struct tl_graph *g, tl_val x, enum tl_dtype dtype)
+{
+    if (!tl_build_have(g, "cast", x)) return TL_NONE;
+    enum tl_dtype from = g->values[x].dtype;
+    if (from == dtype) return x;
+    if (!real(from) || !real(dtype)) {
+        tl_graph_fail(g, "cast of %s to %s: only f32, f16 and bf16 become each other", tl_dtype_name(from), tl_dtype_name(dtype));
+        return TL_NONE;
+    }
+    struct tl_shape shape = *tl_shape_of(g, x);
+    tl_val y = tl_node_any(g, TL_OP_CAST, &x, 1, &shape, 1, (union tl_attr){.cast = {(int32_t)from, (int32_t)dtype}});
+    if (y >= 0) g->values[y].dtype = dtype;
+    return y;
+}
+
 static bool broadcasts(const struct tl_shape *small, const struct tl_shape *large)
 {
     if (small->rank != large->rank) return false;

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/half.h"
 #include "tensor/cpu.h"
 
 /* In front of a loop whose turns are independent although pointers may be equal (an operand taken over in

@@ -3,6 +3,7 @@
 
 #define REAL        float
 #define LANES       16
+#define TO_FLOAT(x) (x)
 #define EXP(x)      tl_cpu_expf(x)
 #define LOG(x)      tl_cpu_logf(x)
 #define SQRT(x)     sqrtf(x)

@@ -4,6 +4,7 @@
 #define TL_EACH     /* calls of libm: nothing to vectorise */
 #define REAL        double
 #define LANES       8
+#define TO_FLOAT(x) tl_f64_to_f32_odd(x)
 #define EXP(x)      exp(x)
 #define LOG(x)      log(x)
 #define SQRT(x)     sqrt(x)

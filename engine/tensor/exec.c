@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
+
 struct tl_exec {
     struct tl_device *device;
     struct tl_graph *graph;
@@ -60,6 +62,13 @@ size_t tl_exec_bytes(const struct tl_exec *e)
     return e->plan.bytes;
 }
 
+static bool same_dtype(const struct tl_value *x, const struct tl_store *store, struct tl_err *err)
+{
+    enum tl_dtype have = store->layout->dtype;
+    return x->dtype == have || tl_err_set(err, TL_FAIL, "%s is %s in the weights, the graph reads it as %s; bind a store of that type", x->name,
+                                          tl_dtype_name(have), tl_dtype_name(x->dtype));
+}
+
 bool tl_exec_bind(struct tl_exec *e, int set, struct tl_store *store, struct tl_err *err)
 {
     if (set < 0 || set >= TL_N_SETS) return tl_err_set(err, TL_FAIL, "there is no weight set %d", set);
@@ -72,7 +81,8 @@ bool tl_exec_bind(struct tl_exec *e, int set, struct tl_store *store, struct tl_
             const struct tl_store_entry *entry = tl_store_layout_find(store->layout, x->name);
             if (!entry) return tl_err_set(err, TL_FAIL, "the weights lack %s", x->name);
             if (!tl_shape_equal(&entry->shape, &x->shape)) return tl_err_set(err, TL_FAIL, "%s has another shape in the weights", x->name);
-            e->param_offset[v] = entry->offset * e->device->real_bytes;
+            if (!same_dtype(x, store, err)) return false;
+            e->param_offset[v] = entry->offset * tl_dtype_device_bytes(x->dtype, e->device->real_bytes);
         }
     }
     e->layouts[set] = store->layout;
@@ -88,6 +98,7 @@ bool tl_exec_bind_flat(struct tl_exec *e, int set, struct tl_store *store, struc
     if ((size_t)tl_shape_count(tl_shape_of(e->graph, v)) != store->layout->n_elements && store->layout->n_elements)
         return tl_err_set(err, TL_FAIL, "a flat param of %lld elements, the store has %zu", (long long)tl_shape_count(tl_shape_of(e->graph, v)),
                           store->layout->n_elements);
+    if (!same_dtype(&e->graph->values[v], store, err)) return false;
     e->param_offset[v] = 0;
     e->bound &= e->sets[set] == store->memory;
     e->sets[set] = store->memory;
@@ -114,52 +125,71 @@ static tl_val find(const struct tl_exec *e, const char *name, bool input, struct
     return v;
 }
 
-/* Real values travel as float or as double; the device keeps real_bytes wide ones. n elements, *_bytes wide each. */
-static void convert(const void *from, size_t from_bytes, void *to, size_t to_bytes, size_t n)
+/* An element of a real value: on the host a float or a double, on the device also a half. */
+enum element { FLOAT, DOUBLE, HALF, BRAIN };
+
+static double element_get(const void *from, enum element kind, size_t i)
 {
-    for (size_t i = 0; i < n; i++) {
-        double x = from_bytes == 8 ? ((const double *)from)[i] : (double)((const float *)from)[i];
-        if (to_bytes == 8)
-            ((double *)to)[i] = x;
-        else
-            ((float *)to)[i] = (float)x;
+    switch (kind) {
+    case FLOAT: return (double)((const float *)from)[i];
+    case DOUBLE: return ((const double *)from)[i];
+    case HALF: return (double)tl_f16_to_f32(((const uint16_t *)from)[i]);
+    case BRAIN: break;
+    }
+    return (double)tl_bf16_to_f32(((const uint16_t *)from)[i]);
+}
+
+static void element_put(void *to, enum element kind, size_t i, double x)
+{
+    switch (kind) {
+    case FLOAT: ((float *)to)[i] = (float)x; break;
+    case DOUBLE: ((double *)to)[i] = x; break;
+    case HALF: ((uint16_t *)to)[i] = tl_f32_to_f16(tl_f64_to_f32_odd(x)); break;
+    case BRAIN: ((uint16_t *)to)[i] = tl_f32_to_bf16(tl_f64_to_f32_odd(x)); break;
     }
 }
 
-static bool transfer(struct tl_exec *e, const char *name, void *data, size_t width, bool write, struct tl_err *err)
+static void convert(const void *from, enum element from_kind, void *to, enum element to_kind, size_t n)
+{
+    for (size_t i = 0; i < n; i++) element_put(to, to_kind, i, element_get(from, from_kind, i));
+}
+
+static bool transfer(struct tl_exec *e, const char *name, void *data, enum element host, bool write, struct tl_err *err)
 {
     const struct tl_backend *b = e->device->backend;
     tl_val v = find(e, name, write, err);
     if (v < 0) return false;
     if (e->plan.offset[v] == SIZE_MAX) return write || tl_err_set(err, TL_FAIL, "output %s was dropped", name); /* an input that nobody reads */
-    if (e->graph->values[v].dtype != TL_F32 || width == e->device->real_bytes)
+    enum tl_dtype dtype = e->graph->values[v].dtype;
+    enum element own = dtype == TL_F16 ? HALF : dtype == TL_BF16 ? BRAIN : e->device->real_bytes == sizeof(double) ? DOUBLE : FLOAT;
+    if (dtype == TL_I32 || dtype == TL_U8 || own == host)
         return write ? b->program_write(e->device, e->program, v, data, err) : b->program_read(e->device, e->program, v, data, err);
-    size_t n = (size_t)tl_shape_count(tl_shape_of(e->graph, v)), own = e->device->real_bytes;
-    void *copy = malloc(n * own);
+    size_t n = (size_t)tl_shape_count(tl_shape_of(e->graph, v));
+    void *copy = malloc(tl_value_bytes(e->graph, v, e->device->real_bytes));
     if (!copy) return tl_err_set(err, TL_FAIL, "out of memory");
-    if (write) convert(data, width, copy, own, n);
+    if (write) convert(data, host, copy, own, n);
     bool ok = write ? b->program_write(e->device, e->program, v, copy, err) : b->program_read(e->device, e->program, v, copy, err);
-    if (ok && !write) convert(copy, own, data, width, n);
+    if (ok && !write) convert(copy, own, data, host, n);
     free(copy);
     return ok;
 }
 
 bool tl_exec_write(struct tl_exec *e, const char *input, const void *data, struct tl_err *err)
 {
-    return transfer(e, input, (void *)(uintptr_t)data, sizeof(float), true, err);
+    return transfer(e, input, (void *)(uintptr_t)data, FLOAT, true, err);
 }
 
 bool tl_exec_read(struct tl_exec *e, const char *output, void *data, struct tl_err *err)
 {
-    return transfer(e, output, data, sizeof(float), false, err);
+    return transfer(e, output, data, FLOAT, false, err);
 }
 
 bool tl_exec_write_f64(struct tl_exec *e, const char *input, const double *data, struct tl_err *err)
 {
-    return transfer(e, input, (void *)(uintptr_t)data, sizeof(double), true, err);
+    return transfer(e, input, (void *)(uintptr_t)data, DOUBLE, true, err);
 }
 
 bool tl_exec_read_f64(struct tl_exec *e, const char *output, double *data, struct tl_err *err)
 {
-    return transfer(e, output, data, sizeof(double), false, err);
+    return transfer(e, output, data, DOUBLE, false, err);
 }

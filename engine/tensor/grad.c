@@ -10,6 +10,26 @@ void tl_grad_add(struct tl_backward *b, tl_val v, tl_val cotangent)
     b->cot[v] = b->cot[v] < 0 ? cotangent : tl_add(b->g, b->cot[v], cotangent);
 }
 
+/* A param through cast, perhaps reshaped. */
+static bool is_cast_param(const struct tl_graph *g, tl_val v)
+{
+    while (g->values[v].node >= 0 && g->nodes[g->values[v].node].op == TL_OP_RESHAPE) v = g->nodes[g->values[v].node].in[0];
+    if (g->values[v].node < 0) return false;
+    const struct tl_node *n = &g->nodes[g->values[v].node];
+    return n->op == TL_OP_CAST && g->values[n->in[0]].role == TL_ROLE_PARAM;
+}
+
+tl_val tl_grad_saved(struct tl_backward *b, tl_val v)
+{
+    struct tl_graph *g = b->g;
+    if (v < 0 || v >= b->n_values) return v;
+    if (b->saved[v] != TL_NONE) return b->saved[v];
+    if (!is_cast_param(g, v)) return v;
+    const struct tl_node n = g->nodes[g->values[v].node];
+    if (n.op == TL_OP_CAST) return tl_cast(g, n.in[0], g->values[v].dtype);
+    return tl_reshape(g, tl_grad_saved(b, n.in[0]), g->values[v].shape);
+}
+
 static bool param_wanted(const struct tl_backward_params *p, const struct tl_value *v)
 {
     if (v->role != TL_ROLE_PARAM || v->set >= TL_SET_GRADS || !(p->param_sets >> v->set & 1)) return false;
@@ -31,12 +51,12 @@ static void mark_needs(struct tl_backward *b)
 }
 
 /* Appends copies of the segment's nodes, whose operands from outside the segment are the kept originals, and points `saved` at
- * the copies. What the rules then do not read is dropped with the other dead nodes. */
+ * the copies. What the rules then do not read is dropped with the other dead nodes. Params in another dtype are tl_grad_saved's. */
 static void recompute(struct tl_backward *b, int32_t segment, int32_t n_nodes)
 {
     struct tl_graph *g = b->g;
     for (int32_t i = 0; i < n_nodes; i++) {
-        if (g->nodes[i].segment != segment) continue;
+        if (g->nodes[i].segment != segment || is_cast_param(g, g->nodes[i].out[0])) continue;
         struct tl_node n = g->nodes[i];
         tl_val in[TL_MAX_IN];
         struct tl_shape shapes[TL_MAX_OUT];
@@ -47,7 +67,7 @@ static void recompute(struct tl_backward *b, int32_t segment, int32_t n_nodes)
         for (int k = 0; k < n.n_out; k++) {
             tl_val from = n.out[k], to = first + k;
             g->values[to].dtype = g->values[from].dtype;
-            if (g->values[from].alias >= 0) g->values[to].alias = tl_grad_saved(b, g->values[from].alias);
+            if (g->values[from].alias >= 0) g->values[to].alias = in[0]; /* reshape and in-place ops */
             b->saved[from] = to;
         }
     }

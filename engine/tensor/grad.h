@@ -23,11 +23,9 @@ static inline bool tl_grad_needs(const struct tl_backward *b, tl_val v)
     return v >= 0 && b->needs[v];
 }
 
-/* The value to read in the backward pass: itself, or its recomputed copy. */
-static inline tl_val tl_grad_saved(const struct tl_backward *b, tl_val v)
-{
-    return v >= 0 && v < b->n_values && b->saved[v] != TL_NONE ? b->saved[v] : v;
-}
+/* The value to read in the backward pass: itself, or its recomputed copy. What is only a param in another dtype is cast anew for
+ * each reader, so that no F32 copy of a weight lives from the forward pass to the backward pass. */
+tl_val tl_grad_saved(struct tl_backward *b, tl_val v);
 
 void tl_grad_add(struct tl_backward *b, tl_val v, tl_val cotangent);
 

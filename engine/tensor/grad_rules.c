@@ -13,6 +13,12 @@ RULE(unary)
     tl_grad_add(b, n->in[0], dx);
 }
 
+/* Cotangents are F32 whatever the dtype of their value: rounding has slope 1. */
+RULE(cast)
+{
+    tl_grad_add(b, n->in[0], d[0]);
+}
+
 /* Sums dy over the axes along which x was repeated. */
 static void add_reduced(struct tl_backward *b, tl_val x, tl_val dy)
 {
@@ -236,4 +242,5 @@ const tl_grad_rule tl_grad_rules[TL_N_OPS] = {
     [TL_OP_CONV2D_DX] = conv2d_dx,   [TL_OP_GROUP_NORM] = group_norm,   [TL_OP_LAYER_NORM] = layer_norm,
     [TL_OP_SOFTMAX] = softmax,       [TL_OP_LOG_SOFTMAX] = log_softmax, [TL_OP_ATTENTION] = attention,
     [TL_OP_GEGLU] = geglu,           [TL_OP_EMBEDDING] = embedding,     [TL_OP_SUM_SQUARES] = sum_squares,
+    [TL_OP_CAST] = cast,
 };

@@ -154,27 +154,48 @@ static bool param_table_grow(struct tl_graph *g)
     return true;
 }
 
-tl_val tl_param(struct tl_graph *g, int set, enum tl_layout layout, struct tl_shape shape, const char *fmt, ...)
+/* p: the value as it shall be, without its name. */
+static tl_val param(struct tl_graph *g, struct tl_value p, const char *name)
 {
     if (g->err.code != TL_OK || !param_table_grow(g)) return TL_NONE;
-    char name[512], text[2][96];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(name, sizeof name, fmt, args);
-    va_end(args);
-    int32_t slot = param_slot(g, set, name);
+    char text[2][96];
+    int32_t slot = param_slot(g, p.set, name);
     tl_val v = g->names->slots[slot];
     if (v >= 0) {
-        if (tl_shape_equal(&g->values[v].shape, &shape)) return v;
-        tl_graph_fail(g, "%s is asked for as %s and as %s", name, tl_shape_text(&g->values[v].shape, text[0]), tl_shape_text(&shape, text[1]));
+        const struct tl_value *have = &g->values[v];
+        if (tl_shape_equal(&have->shape, &p.shape) && have->dtype == p.dtype) return v;
+        tl_graph_fail(g, "%s is asked for as %s %s and as %s %s", name, tl_dtype_name(have->dtype), tl_shape_text(&have->shape, text[0]),
+                      tl_dtype_name(p.dtype), tl_shape_text(&p.shape, text[1]));
         return TL_NONE;
     }
-    v = value_new(g, (struct tl_value){.shape = shape, .dtype = TL_F32, .role = TL_ROLE_PARAM, .node = -1, .alias = -1, .set = set,
-                                       .layout = (int32_t)layout, .name = tl_arena_strdup(&g->names->arena, name)});
+    p.name = tl_arena_strdup(&g->names->arena, name);
+    v = value_new(g, p);
     if (v < 0) return TL_NONE;
     g->names->slots[slot] = v;
     g->names->n_used++;
     return v;
+}
+
+#define FORMAT_NAME(name, fmt)                     \
+    char name[512];                                \
+    do {                                           \
+        va_list args_;                             \
+        va_start(args_, fmt);                      \
+        vsnprintf(name, sizeof name, fmt, args_);  \
+        va_end(args_);                             \
+    } while (0)
+
+tl_val tl_param(struct tl_graph *g, int set, enum tl_layout layout, struct tl_shape shape, const char *fmt, ...)
+{
+    FORMAT_NAME(name, fmt);
+    return tl_param_typed(g, set, layout, TL_F32, shape, "%s", name);
+}
+
+tl_val tl_param_typed(struct tl_graph *g, int set, enum tl_layout layout, enum tl_dtype dtype, struct tl_shape shape, const char *fmt, ...)
+{
+    FORMAT_NAME(name, fmt);
+    return param(g, (struct tl_value){.shape = shape, .dtype = dtype, .role = TL_ROLE_PARAM, .node = -1, .alias = -1, .set = set, .layout = (int32_t)layout},
+                 name);
 }
 
 tl_val tl_graph_find_param(const struct tl_graph *g, int set, const char *name)
@@ -222,6 +243,19 @@ void tl_segment_end(struct tl_graph *g)
     g->segment = 0;
 }
 
+/* Half precision is storage: only cast reads it. */
+static bool takes_dtypes(struct tl_graph *g, enum tl_op op, const tl_val *in, int n_in)
+{
+    for (int i = 0; i < n_in && op != TL_OP_CAST; i++) {
+        if (in[i] < 0 || !tl_dtype_half(g->values[in[i]].dtype)) continue;
+        const struct tl_value *x = &g->values[in[i]];
+        char text[96];
+        return tl_graph_fail(g, "%s: operand %d, %s%s%s, is %s, which is for storage; read it through tl_cast(.., TL_F32)", tl_op_name(op), i,
+                             x->name ? x->name : "", x->name ? " " : "", tl_shape_text(&x->shape, text), tl_dtype_name(x->dtype));
+    }
+    return true;
+}
+
 tl_val tl_node_any(struct tl_graph *g, enum tl_op op, const tl_val *in, int n_in, const struct tl_shape *out_shapes, int n_out,
                    union tl_attr attr)
 {
@@ -242,6 +276,7 @@ tl_val tl_node_any(struct tl_graph *g, enum tl_op op, const tl_val *in, int n_in
             tl_graph_fail(g, "%s: operand %d is missing", tl_op_name(op), i);
             return TL_NONE;
         }
+    if (!takes_dtypes(g, op, in, n_in)) return TL_NONE;
     if (!grow(g, (void **)&g->nodes, &g->cap_nodes, g->n_nodes + 1, sizeof *g->nodes)) return TL_NONE;
     struct tl_node *n = &g->nodes[g->n_nodes];
     *n = (struct tl_node){.op = op, .n_in = n_in, .n_out = n_out, .attr = attr, .segment = g->segment};

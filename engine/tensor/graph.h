@@ -52,6 +52,9 @@ union tl_attr {
         int32_t kind; /* enum tl_binary */
     } binary;
     struct {
+        int32_t from, dtype; /* enum tl_dtype */
+    } cast;
+    struct {
         int32_t axis[TL_RANK_MAX];
     } permute;
     struct {
@@ -140,10 +143,13 @@ static inline const struct tl_shape *tl_shape_of(const struct tl_graph *g, tl_va
     return &g->values[v].shape;
 }
 
-/* Leaves. Names are copied. A param of the same set and name is the same value (shapes must then agree). */
+/* Leaves. Names are copied. A param of the same set and name is the same value (shape and dtype must then agree). */
 tl_val tl_input(struct tl_graph *g, const char *name, enum tl_dtype dtype, struct tl_shape shape);
 tl_val tl_param(struct tl_graph *g, int set, enum tl_layout layout, struct tl_shape shape, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+/* The same in F16 or BF16: read it through tl_cast. tl_param is F32. */
+tl_val tl_param_typed(struct tl_graph *g, int set, enum tl_layout layout, enum tl_dtype dtype, struct tl_shape shape, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
 tl_val tl_graph_find_input(const struct tl_graph *g, const char *name); /* TL_NONE where there is none */
 tl_val tl_graph_find_param(const struct tl_graph *g, int set, const char *name);
 /* Keeps v until the run ends, under a name. An output may be read after a run. */
@@ -158,6 +164,7 @@ void tl_segment_end(struct tl_graph *g);
 tl_val tl_fill(struct tl_graph *g, struct tl_shape shape, float value);
 tl_val tl_unary(struct tl_graph *g, enum tl_unary kind, tl_val x, float a, float b);
 tl_val tl_binary(struct tl_graph *g, enum tl_binary kind, tl_val a, tl_val b);
+tl_val tl_cast(struct tl_graph *g, tl_val x, enum tl_dtype dtype); /* between F32, F16 and BF16; x itself where it has the dtype */
 tl_val tl_reduce_sum(struct tl_graph *g, tl_val x, struct tl_shape shape);
 tl_val tl_broadcast(struct tl_graph *g, tl_val x, struct tl_shape shape);
 tl_val tl_reshape(struct tl_graph *g, tl_val x, struct tl_shape shape);
@@ -223,7 +230,7 @@ tl_val tl_mean_all(struct tl_graph *g, tl_val x);
  * - each wanted input's gradient is returned in out_wrt (a zero fill where nothing depends on it);
  * - each param of the sets in param_sets (bit mask) for which want(user, name) holds (NULL: all) gets its gradient added
  *   into the param of the same name in set + TL_SET_GRADS.
- * Only what a wanted gradient needs is built. Segments' activations are recomputed in front of their backward nodes. */
+ * Cotangents and gradients are F32 whatever the values are stored as. Only what a wanted gradient needs is built. Segments' activations are recomputed in front of their backward nodes. */
 struct tl_backward_params {
     const tl_val *outputs, *cotangents;
     int n_outputs;

@@ -14,7 +14,7 @@ tl_val tl_graph_storage(const struct tl_graph *g, tl_val v)
 size_t tl_value_bytes(const struct tl_graph *g, tl_val v, size_t real_bytes)
 {
     const struct tl_value *x = &g->values[v];
-    return (size_t)tl_shape_count(&x->shape) * (x->dtype == TL_F32 ? real_bytes : tl_dtype_bytes(x->dtype));
+    return (size_t)tl_shape_count(&x->shape) * tl_dtype_device_bytes(x->dtype, real_bytes);
 }
 
 /* Ops that change persistent memory run although nobody reads their result. */

@@ -11,7 +11,8 @@
 
 enum { TL_RANK_MAX = 5 };
 
-/* Storage types. Arithmetic on F16 and BF16 accumulates in f32. F32 is double in the cpu device's f64 mode. */
+/* Storage types. F16 and BF16 are for storage only: a value of theirs is read through the op `cast`, all arithmetic is in F32. F32
+ * is double in the cpu device's f64 mode, the others stay what they are. */
 enum tl_dtype { TL_F32, TL_F16, TL_BF16, TL_I32, TL_U8, TL_N_DTYPES };
 
 struct tl_shape {
@@ -67,6 +68,17 @@ static inline bool tl_shape_equal(const struct tl_shape *a, const struct tl_shap
 
 size_t tl_dtype_bytes(enum tl_dtype dtype);
 const char *tl_dtype_name(enum tl_dtype dtype);
+
+static inline bool tl_dtype_half(enum tl_dtype dtype)
+{
+    return dtype == TL_F16 || dtype == TL_BF16;
+}
+
+/* On a device whose F32 elements have real_bytes. */
+static inline size_t tl_dtype_device_bytes(enum tl_dtype dtype, size_t real_bytes)
+{
+    return dtype == TL_F32 ? real_bytes : tl_dtype_bytes(dtype);
+}
 
 /* Positive dims, rank in range, and count * element size fits size_t and int64_t. */
 bool tl_shape_valid(const struct tl_shape *s);

@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/half.h"
 
-enum { ALIGN_ELEMENTS = 64 };
+enum { ALIGN_ELEMENTS = 128 };
 
 struct tl_store_names {
     struct tl_arena arena;
@@ -21,6 +22,10 @@ static int by_name(const void *a, const void *b)
 /* Entries of the graphs before this one may have the same name; within one graph names are distinct. */
 static bool add_entry(struct tl_store_layout *l, const struct tl_value *v, int32_t n_before, struct tl_err *err)
 {
+    if (l->n_entries == 0) l->dtype = v->dtype;
+    if (v->dtype != l->dtype)
+        return tl_err_set(err, TL_FAIL, "%s is %s, %s is %s: a store holds one type; ask for all in one", l->entries[0].name, tl_dtype_name(l->dtype), v->name,
+                          tl_dtype_name(v->dtype));
     for (int32_t i = 0; i < n_before; i++)
         if (strcmp(l->entries[i].name, v->name) == 0) {
             if (tl_shape_equal(&l->entries[i].shape, &v->shape)) return true;
@@ -92,6 +97,11 @@ const struct tl_store_entry *tl_store_layout_find(const struct tl_store_layout *
     return NULL;
 }
 
+static size_t element_bytes(const struct tl_store *s)
+{
+    return tl_dtype_device_bytes(s->layout->dtype, s->device->real_bytes);
+}
+
 struct tl_store *tl_store_create(struct tl_device *device, const struct tl_store_layout *layout, struct tl_err *err)
 {
     struct tl_store *s = calloc(1, sizeof *s);
@@ -101,7 +111,7 @@ struct tl_store *tl_store_create(struct tl_device *device, const struct tl_store
     }
     s->device = device;
     s->layout = layout;
-    size_t bytes = (layout->n_elements ? layout->n_elements : ALIGN_ELEMENTS) * device->real_bytes;
+    size_t bytes = (layout->n_elements ? layout->n_elements : ALIGN_ELEMENTS) * element_bytes(s);
     s->memory = device->backend->memory_create(device, bytes, err);
     if (s->memory) return s;
     free(s);
@@ -117,28 +127,51 @@ void tl_store_destroy(struct tl_store **s_ptr)
     *s_ptr = NULL;
 }
 
-/* Elements [first, first + n) as f32; in f64 mode through a double copy. */
+/* What the device keeps: floats as they are, or in f64 mode as doubles, or halves. */
+static void encode(const struct tl_store *s, const float *from, size_t n, void *to)
+{
+    if (s->layout->dtype == TL_F16)
+        tl_half_from_f32(from, n, to);
+    else if (s->layout->dtype == TL_BF16)
+        tl_half_bf16_from_f32(from, n, to);
+    else
+        for (size_t i = 0; i < n; i++) ((double *)to)[i] = from[i];
+}
+
+static void decode(const struct tl_store *s, const void *from, size_t n, float *to)
+{
+    if (s->layout->dtype == TL_F16)
+        tl_half_to_f32(from, n, to);
+    else if (s->layout->dtype == TL_BF16)
+        tl_half_bf16_to_f32(from, n, to);
+    else
+        for (size_t i = 0; i < n; i++) to[i] = (float)((const double *)from)[i];
+}
+
+/* Elements [first, first + n) as f32. */
 static bool write_range(struct tl_store *s, size_t first, size_t n, const float *data, struct tl_err *err)
 {
     const struct tl_backend *b = s->device->backend;
-    if (s->device->real_bytes == sizeof(float)) return b->memory_write(s->device, s->memory, first * sizeof *data, data, n * sizeof *data, err);
-    double *wide = malloc((n + 1) * sizeof *wide);
-    if (!wide) return tl_err_set(err, TL_FAIL, "out of memory");
-    for (size_t i = 0; i < n; i++) wide[i] = data[i];
-    bool ok = b->memory_write(s->device, s->memory, first * sizeof *wide, wide, n * sizeof *wide, err);
-    free(wide);
+    size_t width = element_bytes(s);
+    if (width == sizeof *data) return b->memory_write(s->device, s->memory, first * width, data, n * width, err);
+    void *own = malloc((n + 1) * width);
+    if (!own) return tl_err_set(err, TL_FAIL, "out of memory");
+    encode(s, data, n, own);
+    bool ok = b->memory_write(s->device, s->memory, first * width, own, n * width, err);
+    free(own);
     return ok;
 }
 
 static bool read_range(struct tl_store *s, size_t first, size_t n, float *data, struct tl_err *err)
 {
     const struct tl_backend *b = s->device->backend;
-    if (s->device->real_bytes == sizeof(float)) return b->memory_read(s->device, s->memory, first * sizeof *data, data, n * sizeof *data, err);
-    double *wide = malloc((n + 1) * sizeof *wide);
-    if (!wide) return tl_err_set(err, TL_FAIL, "out of memory");
-    bool ok = b->memory_read(s->device, s->memory, first * sizeof *wide, wide, n * sizeof *wide, err);
-    for (size_t i = 0; ok && i < n; i++) data[i] = (float)wide[i];
-    free(wide);
+    size_t width = element_bytes(s);
+    if (width == sizeof *data) return b->memory_read(s->device, s->memory, first * width, data, n * width, err);
+    void *own = malloc((n + 1) * width);
+    if (!own) return tl_err_set(err, TL_FAIL, "out of memory");
+    bool ok = b->memory_read(s->device, s->memory, first * width, own, n * width, err);
+    if (ok) decode(s, own, n, data);
+    free(own);
     return ok;
 }
 
@@ -170,5 +203,5 @@ bool tl_store_zero(struct tl_store *s, struct tl_err *err)
 bool tl_store_copy(struct tl_store *dst, const struct tl_store *src, struct tl_err *err)
 {
     if (dst->device != src->device || dst->layout != src->layout) return tl_err_set(err, TL_FAIL, "copy between stores of different layouts");
-    return dst->device->backend->memory_copy(dst->device, dst->memory, src->memory, src->layout->n_elements * src->device->real_bytes, err);
+    return dst->device->backend->memory_copy(dst->device, dst->memory, src->memory, src->layout->n_elements * element_bytes(src), err);
 }

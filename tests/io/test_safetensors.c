@@ -1,7 +1,7 @@
 #include "io/safetensors.h"
 
 #include "io/file.h"
-#include "io/half.h"
+#include "base/half.h"
 #include "io/support_io.h"
 
 #define ONE "{\"test\":{\"dtype\":\"I32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}"

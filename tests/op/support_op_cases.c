@@ -31,6 +31,21 @@ static const struct op_case rows[] = {
     {TL_OP_FILL, {.fill = {-0.3f}}, {{0}}, {Y(3, 1, 2, 1, 5)}},
     {TL_OP_FILL, {.fill = {2}}, {{0}}, {Y(40001)}},
 
+    {TL_OP_CAST, {.cast = {TL_F32, TL_F16}}, {X(1)}, {Y(1)}},
+    {TL_OP_CAST, {.cast = {TL_F32, TL_F16}}, {X(3, 5, 7)}, {Y(3, 5, 7)}},
+    {TL_OP_CAST, {.cast = {TL_F32, TL_F16}}, {X(40003)}, {Y(40003)}},
+    {TL_OP_CAST, {.cast = {TL_F32, TL_BF16}}, {X(2)}, {Y(2)}},
+    {TL_OP_CAST, {.cast = {TL_F32, TL_BF16}}, {X(3, 40001)}, {Y(3, 40001)}},
+    {TL_OP_CAST, {.cast = {TL_F16, TL_F32}}, {X(1)}, {Y(1)}},
+    {TL_OP_CAST, {.cast = {TL_F16, TL_F32}}, {X(3, 5, 7)}, {Y(3, 5, 7)}},
+    {TL_OP_CAST, {.cast = {TL_F16, TL_F32}}, {X(40003)}, {Y(40003)}},
+    {TL_OP_CAST, {.cast = {TL_BF16, TL_F32}}, {X(3)}, {Y(3)}},
+    {TL_OP_CAST, {.cast = {TL_BF16, TL_F32}}, {X(5, 1, 1601)}, {Y(5, 1, 1601)}},
+    {TL_OP_CAST, {.cast = {TL_F16, TL_BF16}}, {X(1)}, {Y(1)}},
+    {TL_OP_CAST, {.cast = {TL_F16, TL_BF16}}, {X(17, 63)}, {Y(17, 63)}},
+    {TL_OP_CAST, {.cast = {TL_BF16, TL_F16}}, {X(17, 63)}, {Y(17, 63)}},
+    {TL_OP_CAST, {.cast = {TL_BF16, TL_F16}}, {X(40003)}, {Y(40003)}},
+
     {TL_OP_REDUCE_SUM, {{0}}, {X(7)}, {Y(1)}},
     {TL_OP_REDUCE_SUM, {{0}}, {X(3, 5)}, {Y(1, 5)}},
     {TL_OP_REDUCE_SUM, {{0}}, {X(3, 5)}, {Y(3, 1)}},
@@ -189,16 +204,29 @@ bool op_is_int(enum op_data data)
     return data == OP_IDS || data == OP_KEYS;
 }
 
+enum tl_dtype op_in_dtype(const struct op_case *c)
+{
+    return c->op == TL_OP_CAST ? (enum tl_dtype)c->attr.cast.from : TL_F32;
+}
+
+enum tl_dtype op_out_dtype(const struct op_case *c)
+{
+    return c->op == TL_OP_CAST ? (enum tl_dtype)c->attr.cast.dtype : TL_F32;
+}
+
 const char *op_case_text(const struct op_case *c, char text[256])
 {
     char shape[96];
     const char *kind = c->op == TL_OP_UNARY || c->op == TL_OP_UNARY_GRAD
                            ? tl_unary_name((enum tl_unary)c->attr.unary.kind)
-                           : "";
+                       : c->op == TL_OP_CAST ? tl_dtype_name(op_in_dtype(c))
+                                             : "";
     int at = snprintf(text, 256, "%s %s", tl_op_name(c->op), kind);
     for (int i = 0; i < op_case_n_in(c) && at < 256; i++)
         at += snprintf(text + at, (size_t)(256 - at), " %s",
                        c->in[i].data == OP_ABSENT ? "-" : tl_shape_text(&c->in[i].shape, shape));
-    if (at < 256) snprintf(text + at, (size_t)(256 - at), " -> %s", tl_shape_text(&c->out[0], shape));
+    if (at < 256)
+        snprintf(text + at, (size_t)(256 - at), " -> %s%s",
+                 c->op == TL_OP_CAST ? tl_dtype_name(op_out_dtype(c)) : "", tl_shape_text(&c->out[0], shape));
     return text;
 }

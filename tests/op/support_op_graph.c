@@ -22,6 +22,8 @@ static tl_val build(struct tl_graph *g, const struct op_case *c, const tl_val *i
         return tl_unary_grad(g, (enum tl_unary)a->unary.kind, in[0], in[1], a->unary.a, a->unary.b);
     case TL_OP_BINARY:
         return tl_binary(g, (enum tl_binary)a->binary.kind, in[0], in[1]);
+    case TL_OP_CAST:
+        return tl_cast(g, in[0], (enum tl_dtype)a->cast.dtype);
     case TL_OP_REDUCE_SUM:
         return tl_reduce_sum(g, in[0], c->out[0]);
     case TL_OP_BROADCAST:
@@ -97,7 +99,7 @@ static void build_inputs(struct tl_graph *g, const struct op_case *c, tl_val in[
         if (op_in_place(c->op) >> k & 1)
             in[k] = tl_param(g, TL_SET_AUX, TL_LAYOUT_PLAIN, o->shape, "%s", name);
         else
-            in[k] = tl_input(g, name, op_is_int(o->data) ? TL_I32 : TL_F32, o->shape);
+            in[k] = tl_input(g, name, op_is_int(o->data) ? TL_I32 : op_in_dtype(c), o->shape);
     }
 }
 

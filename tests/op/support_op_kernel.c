@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
+
 enum { GUARD = 256, GUARD_BYTE = 0xa5 };
 
 /* bytes of room between two guards */
@@ -35,25 +37,43 @@ static bool guarded_whole(const struct guarded *g)
     return true;
 }
 
-static void reals_put(void *to, bool f64, const double *from, int64_t n)
+/* Reals of a buffer: floats, or doubles in a table of doubles, or halves. */
+struct reals {
+    enum tl_dtype dtype;
+    bool f64;
+};
+
+static size_t reals_width(struct reals r)
+{
+    return tl_dtype_device_bytes(r.dtype, r.f64 ? 8 : 4);
+}
+
+static void reals_put(void *to, struct reals r, const double *from, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        if (f64)
+        if (r.dtype == TL_F16)
+            ((uint16_t *)to)[i] = tl_f32_to_f16((float)from[i]);
+        else if (r.dtype == TL_BF16)
+            ((uint16_t *)to)[i] = tl_f32_to_bf16((float)from[i]);
+        else if (r.f64)
             ((double *)to)[i] = from[i];
         else
             ((float *)to)[i] = (float)from[i];
 }
 
-static void reals_fill(void *to, bool f64, double value, int64_t n)
+static void reals_fill(void *to, struct reals r, double value, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) reals_put((char *)to + i * (f64 ? 8 : 4), f64, &value, 1);
+    for (int64_t i = 0; i < n; i++) reals_put((char *)to + (size_t)i * reals_width(r), r, &value, 1);
 }
 
-static double *reals_get(const void *from, bool f64, int64_t n)
+static double *reals_get(const void *from, struct reals r, int64_t n)
 {
     double *out = calloc((size_t)n, sizeof *out);
     for (int64_t i = 0; out && i < n; i++)
-        out[i] = f64 ? ((const double *)from)[i] : ((const float *)from)[i];
+        out[i] = r.dtype == TL_F16    ? tl_f16_to_f32(((const uint16_t *)from)[i])
+                 : r.dtype == TL_BF16 ? tl_bf16_to_f32(((const uint16_t *)from)[i])
+                 : r.f64              ? ((const double *)from)[i]
+                                      : ((const float *)from)[i];
     return out;
 }
 
@@ -76,17 +96,17 @@ static void run_begin(struct run *r, const struct op_kernel_params *params, cons
                                    .n_out = r->node.n_out,
                                    .accumulate = params->accumulate || c->op == TL_OP_ACCUMULATE,
                                    .cache = &r->cache};
-    size_t width = params->f64 ? 8 : 4;
+    const struct reals in = {op_in_dtype(c), params->f64}, out = {op_out_dtype(c), params->f64};
     for (int k = 0; k < r->call.n_in; k++) {
         r->node.in[k] = c->in[k].data == OP_ABSENT ? TL_NONE : k;
         if (c->in[k].data == OP_ABSENT) continue;
         int64_t n = tl_shape_count(&c->in[k].shape);
         bool ints = op_is_int(c->in[k].data);
-        r->in[k] = guarded_make((size_t)n * (ints ? 4 : width));
+        r->in[k] = guarded_make((size_t)n * (ints ? 4 : reals_width(in)));
         if (ints)
             memcpy(guarded_data(&r->in[k]), numbers->ids[k], (size_t)n * 4);
         else
-            reals_put(guarded_data(&r->in[k]), params->f64, numbers->real[k], n);
+            reals_put(guarded_data(&r->in[k]), in, numbers->real[k], n);
         r->before[k] = guarded_make(r->in[k].bytes);
         memcpy(guarded_data(&r->before[k]), guarded_data(&r->in[k]), r->in[k].bytes);
         r->call.in_shape[k] = &c->in[k].shape;
@@ -100,9 +120,9 @@ static void run_begin(struct run *r, const struct op_kernel_params *params, cons
             r->call.out[k] = guarded_data(&r->in[0]);
             continue;
         }
-        r->out[k] = guarded_make((size_t)n * width);
+        r->out[k] = guarded_make((size_t)n * reals_width(out));
         r->call.out[k] = guarded_data(&r->out[k]);
-        reals_fill(r->call.out[k], params->f64, params->accumulate ? 0.25 : NAN, n);
+        reals_fill(r->call.out[k], out, params->accumulate ? 0.25 : NAN, n);
     }
 }
 
@@ -126,11 +146,11 @@ static void run_results(const struct run *r, const struct op_kernel_params *para
                         struct op_results *out)
 {
     unsigned changed = op_in_place(c->op);
+    const struct reals reals = {op_out_dtype(c), params->f64};
     for (int k = 0; k < (changed ? TL_MAX_IN : r->call.n_out); k++) {
         if (changed && !(changed >> k & 1)) continue;
         out->count[out->n] = tl_shape_count(changed ? &c->in[k].shape : &c->out[k]);
-        out->value[out->n] =
-            reals_get(changed ? r->call.in[k] : r->call.out[k], params->f64, out->count[out->n]);
+        out->value[out->n] = reals_get(changed ? r->call.in[k] : r->call.out[k], reals, out->count[out->n]);
         out->n++;
     }
 }

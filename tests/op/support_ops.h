@@ -48,6 +48,9 @@ int op_case_n_out(const struct op_case *c);
  * order. */
 unsigned op_in_place(enum tl_op op);
 bool op_is_int(enum op_data data);
+/* What an operand that is no integer, and a result, is stored as: F32 but for cast. */
+enum tl_dtype op_in_dtype(const struct op_case *c);
+enum tl_dtype op_out_dtype(const struct op_case *c);
 
 /* The numbers of a case: representable in float, so that float and double runs start from the same. */
 struct op_numbers {

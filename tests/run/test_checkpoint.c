@@ -17,7 +17,7 @@ static struct tl_store_entry entries[] = {
     {"a.bias", {1, {7}}, TL_LAYOUT_PLAIN, 128},
 };
 static int32_t by_name[] = {1, 0};
-static const struct tl_store_layout layout = {entries, 2, 192, by_name, NULL};
+static const struct tl_store_layout layout = {entries, 2, 192, by_name, NULL, TL_F32};
 
 static bool is_gap(size_t i)
 {
