@@ -12,7 +12,7 @@ struct tl_cpu_call {
     int n_in, n_out;
     const struct tl_shape *in_shape[TL_MAX_IN]; /* NULL where the operand is absent */
     const struct tl_shape *out_shape[TL_MAX_OUT];
-    const void *in[TL_MAX_IN]; /* NULL where absent; float or double, int32_t for I32 */
+    const void *in[TL_MAX_IN]; /* NULL where absent; float or double, int32_t for I32, uint16_t for halves */
     void *out[TL_MAX_OUT];     /* in-place ops: equals the storage of in[0] */
     bool accumulate;           /* add into out[0] instead of writing it (gemm, conv2d_dw, reduce_sum, ...: see tl_cpu_can_accumulate) */
     struct tl_pool *pool;
@@ -24,14 +24,15 @@ typedef bool (*tl_cpu_kernel)(const struct tl_cpu_call *call, struct tl_err *err
 /* Indexed by enum tl_op; fast has NULL where the plain one serves. */
 extern const tl_cpu_kernel tl_cpu_plain_f32[TL_N_OPS], tl_cpu_plain_f64[TL_N_OPS], tl_cpu_fast_f32[TL_N_OPS];
 
-/* A node's private memory: scratch that grows, and prepared library objects with their destructor. Zeroed at first. */
+/* A node's memory: scratch that grows and is lent by the device for one run of the kernel (nothing in it outlives the run), and
+ * prepared objects with their destructor, which are kept. */
 struct tl_cpu_cache {
     void *scratch;
     size_t scratch_bytes;
     void *prepared;
     void (*destroy)(void *prepared);
 };
-/* 64-byte aligned; contents are lost when it grows. */
+/* 64-byte aligned; holds anything at first, and contents are lost when it grows. */
 void *tl_cpu_scratch(const struct tl_cpu_call *call, size_t bytes, struct tl_err *err);
 
 #endif
