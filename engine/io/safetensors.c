@@ -68,6 +68,12 @@ struct tl_st_file *tl_st_open(const char *path, struct tl_err *err)
     return f;
 }
 
+void tl_st_let_go(const struct tl_st_file *file)
+{
+    /* A private mapping that nobody writes to: dropped pages come back from the file. */
+    if (file->map) (void)madvise(file->map, file->n_bytes, MADV_DONTNEED);
+}
+
 size_t tl_st_count(const struct tl_st_file *file)
 {
     return file->n_tensors;

@@ -69,6 +69,9 @@ struct tl_st_file *tl_st_open(const char *path, struct tl_err *err);
 struct tl_st_file *tl_st_open_memory(const void *data, size_t n, const char *what, struct tl_err *err);
 void tl_st_close(struct tl_st_file **file);
 
+/* See tl_st_set_let_go. */
+void tl_st_let_go(const struct tl_st_file *file);
+
 size_t tl_st_count(const struct tl_st_file *file);
 const struct tl_st_tensor *tl_st_at(const struct tl_st_file *file, size_t i); /* in byte order of names */
 const struct tl_st_tensor *tl_st_find(const struct tl_st_file *file, const char *name); /* NULL if absent */
@@ -128,6 +131,10 @@ struct tl_st_set *tl_st_set_open(const char *folder, const char *base, const cha
 /* Of one file. */
 struct tl_st_set *tl_st_set_open_file(const char *path, struct tl_err *err);
 void tl_st_set_close(struct tl_st_set **set);
+
+/* Tells the system that what was read of the files need not stay in this process's memory: a large set would otherwise count
+ * beside the weights that were made of it. Data stays valid; reading it again reads the files again. */
+void tl_st_set_let_go(const struct tl_st_set *set);
 
 size_t tl_st_set_count(const struct tl_st_set *set);
 const struct tl_st_tensor *tl_st_set_at(const struct tl_st_set *set, size_t i); /* in byte order of names */

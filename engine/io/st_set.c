@@ -256,6 +256,11 @@ struct tl_st_set *tl_st_set_open_file(const char *path, struct tl_err *err)
     return s;
 }
 
+void tl_st_set_let_go(const struct tl_st_set *set)
+{
+    for (size_t i = 0; i < set->n_files; i++) tl_st_let_go(set->files[i]);
+}
+
 size_t tl_st_set_count(const struct tl_st_set *set)
 {
     return set->n_tensors;

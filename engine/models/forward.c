@@ -19,6 +19,7 @@ struct run {
     /* wrt: inputs are found by their place among the ports, weights by their entry */
     int input_of[MAX_WRT];
     const struct tl_store_entry *entry_of[MAX_WRT];
+    struct tl_store_layout *grad_layout; /* of the wanted weights only */
     struct tl_store *grads;
 };
 
@@ -238,7 +239,7 @@ static bool read_weight_grad(struct run *r, int w, struct tl_err *err)
     struct tl_str name = {0};
     tl_str_printf(&name, "grad.%s", r->call->wrt[w]);
     float *kernel = malloc(n * sizeof *kernel), *file = malloc(n * sizeof *file);
-    bool ok = kernel && file && tl_store_read(r->grads, e, kernel, err);
+    bool ok = kernel && file && tl_store_read(r->grads, tl_store_layout_find(r->grad_layout, e->name), kernel, err);
     if (ok) tl_layout_to_file(e->layout, &e->shape, kernel, file);
     ok = ok && add_item(r, name.data, &shape, false, file, err);
     free(kernel);
@@ -274,7 +275,7 @@ static bool read_results(struct run *r, struct tl_err *err)
 static bool build(struct run *r, struct tl_err *err)
 {
     struct tl_component *c = r->call->component;
-    struct tl_nn nn = {.g = r->g, .set = TL_SET_BASE, .lora_scale = TL_NONE};
+    struct tl_nn nn = {.g = r->g, .set = TL_SET_BASE, .lora_scale = TL_NONE, .dtype = r->call->component->dtype};
     for (int i = 0; i < TL_PORTS; i++) r->in[i] = r->out[i] = TL_NONE;
     for (int i = 0; i < TL_PORTS && r->method->in[i].name; i++)
         if (!declare_input(r, i, err)) return false;
@@ -290,6 +291,21 @@ static bool build(struct run *r, struct tl_err *err)
     return tl_graph_ok(r->g, err);
 }
 
+/* Gradients of weights that nobody asks for take no room. A weight that the method does not read has no place in the graph, so
+ * the layout comes from a graph of its own. */
+static bool make_grads(struct run *r, struct tl_err *err)
+{
+    struct tl_component *c = r->call->component;
+    struct tl_graph *g = tl_graph_create();
+    if (!g) return tl_err_set(err, TL_FAIL, "out of memory");
+    c->cls->declare(&(struct tl_nn){.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE}, &c->config);
+    const struct tl_graph *const graphs[1] = {g};
+    if (tl_graph_ok(g, err)) r->grad_layout = tl_store_layout_create(graphs, 1, TL_SET_BASE, wanted, r, err);
+    tl_graph_destroy(&g);
+    if (r->grad_layout) r->grads = tl_store_create(c->store->device, r->grad_layout, err);
+    return r->grads != NULL;
+}
+
 static bool run(struct run *r, struct tl_err *err)
 {
     struct tl_component *c = r->call->component;
@@ -297,8 +313,8 @@ static bool run(struct run *r, struct tl_err *err)
     r->g = tl_graph_create();
     if (!r->g || !build(r, err)) return false;
     r->result->items = tl_arena_alloc(&r->result->arena, (size_t)(TL_PORTS + r->call->n_wrt), sizeof *r->result->items);
-    r->grads = r->call->cotangent ? tl_store_create(d, c->layout, err) : NULL;
-    if (!r->result->items || (r->call->cotangent && !r->grads)) return tl_err_set(err, TL_FAIL, "out of memory");
+    if (!r->result->items) return tl_err_set(err, TL_FAIL, "out of memory");
+    if (r->call->cotangent && !make_grads(r, err)) return false;
     r->exec = tl_exec_create(d, &r->g, err);
     if (!r->exec || !tl_exec_bind(r->exec, TL_SET_BASE, c->store, err)) return false;
     if (r->grads && !tl_exec_bind(r->exec, TL_SET_BASE + TL_SET_GRADS, r->grads, err)) return false;
@@ -323,6 +339,7 @@ bool tl_forward(const struct tl_forward_call *call, struct tl_forward_result *ou
     tl_exec_destroy(&r.exec);
     tl_graph_destroy(&r.g);
     tl_store_destroy(&r.grads);
+    tl_store_layout_destroy(&r.grad_layout);
     if (!ok) {
         tl_err_set(err, TL_FAIL, "out of memory");
         tl_forward_result_finish(out);

@@ -17,6 +17,8 @@ static const struct {
     {"attentions.0.to_out.0", "attentions.0.proj_attn"},
 };
 
+enum { LET_GO_BYTES = 128 << 20 }; /* of a file, while it is read */
+
 enum { N_SPELLINGS = sizeof spellings / sizeof *spellings, NAME_SIZE = TL_ST_MAX_NAME + 64 };
 
 /* Spelling i of a name of ours; false where it does not apply. */
@@ -81,6 +83,7 @@ bool tl_weights_load(struct tl_store *store, const struct tl_st_set *set, size_t
     size_t most = largest(l);
     float *file = malloc(most * sizeof *file), *kernel = malloc(most * sizeof *kernel);
     bool ok = file && kernel;
+    uint64_t seen = 0;
     if (!ok) tl_err_set(err, TL_FAIL, "out of memory while loading weights");
     for (int32_t i = 0; ok && i < l->n_entries; i++) {
         const struct tl_store_entry *e = &l->entries[i];
@@ -98,8 +101,14 @@ bool tl_weights_load(struct tl_store *store, const struct tl_st_set *set, size_t
             ok = tl_st_to_f32(t, file, err);
             if (ok) tl_layout_from_file(e->layout, &e->shape, file, kernel);
             ok = ok && tl_store_write(store, e, kernel, err);
+            seen += t->bytes;
+            if (seen >= LET_GO_BYTES) {
+                tl_st_set_let_go(set);
+                seen = 0;
+            }
         }
     }
+    tl_st_set_let_go(set);
     free(file);
     free(kernel);
     size_t n_file = tl_st_set_count(set);
