@@ -26,4 +26,6 @@ layout(push_constant) uniform Push {
         const int valid = min(4, p.keys - i);                                                                          \
         body                                                                                                           \
     }
-#define SEEN lessThan(ivec4(i, i + 1, i + 2, i + 3), ivec4(seen))
+// v where the query sees the key, else `otherwise`
+#define IF_SEEN(v, otherwise)                                                                                          \
+    (CAUSAL == 0 && VEC != 0 ? (v) : mix(vec4(otherwise), v, lessThan(ivec4(i, i + 1, i + 2, i + 3), ivec4(seen))))

@@ -24,7 +24,7 @@ void main()
     const float delta = row_sum(sum4(dots)), log_sum = texelFetch(lse, lse_at).x;
     const bool blind = log_sum == -TL_INFINITY;
     EACH_FOUR(vec4 s = fetch4(scores, VEC != 0, at + i, valid); if (MASK != 0) s += fetch4(mask, VEC != 0, sample_ * p.keys + i, valid);
-              vec4 v = mix(vec4(0.0), tl_exp4(s - log_sum), SEEN); if (blind) v = vec4(0.0);
+              vec4 v = IF_SEEN(tl_exp4(s - log_sum), 0.0); if (blind) v = vec4(0.0);
               const vec4 ds = p.scale * v * (fetch4(dp, VEC != 0, at + i, valid) - delta);
               STORE4(p_one, p_four, VEC != 0, at + i, v, valid)
               STORE4(ds_one, ds_four, VEC != 0, at + i, ds, valid))

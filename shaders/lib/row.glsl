@@ -35,9 +35,15 @@ uint row_number()
 ROW_FOLD(row_sum, ROW_PLUS, subgroupAdd)
 ROW_FOLD(row_max, max, subgroupMax)
 
-// The largest of v's `valid` first.
-float max4(vec4 v, int valid)
+// v with zeros in place of what lies behind the `valid` first; `all_`: nothing does.
+vec4 valid4(vec4 v, bool all_, int valid)
 {
-    v = mix(vec4(v.x), v, lessThan(ivec4(0, 1, 2, 3), ivec4(valid)));
+    return all_ ? v : mix(vec4(0.0), v, lessThan(ivec4(0, 1, 2, 3), ivec4(valid)));
+}
+
+// The largest of v's `valid` first.
+float max4(vec4 v, bool all_, int valid)
+{
+    if (!all_) v = mix(vec4(v.x), v, lessThan(ivec4(0, 1, 2, 3), ivec4(valid)));
     return max(max(v.x, v.y), max(v.z, v.w));
 }

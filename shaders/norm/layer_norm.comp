@@ -42,7 +42,7 @@ void main()
     vec4 sums = vec4(0.0), spreads = vec4(0.0);
     EACH_FOUR(sums += FETCH(x, at + i);)
     const float mean = row_sum(sum4(sums)) / float(p.c);
-    EACH_FOUR(vec4 d = FETCH(x, at + i) - mean; d = mix(vec4(0.0), d, lessThan(ivec4(0, 1, 2, 3), ivec4(valid))); spreads += d * d;)
+    EACH_FOUR(const vec4 d = valid4(FETCH(x, at + i) - mean, VEC != 0, valid); spreads += d * d;)
     const float rstd = 1.0 / sqrt(row_sum(sum4(spreads)) / float(p.c) + p.eps);
     if (ROW_LEADER) {
         stats[2 * r + p.stats_shift] = mean;

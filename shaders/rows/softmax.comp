@@ -32,9 +32,9 @@ void main()
         return;
     }
     float largest = -3.4028234e38;
-    EACH_FOUR(largest = max(largest, max4(FETCH(x), valid));)
+    EACH_FOUR(largest = max(largest, max4(FETCH(x), VEC != 0, valid));)
     largest = row_max(largest);
-    EACH_FOUR(sums += mix(vec4(0.0), tl_exp4(FETCH(x) - largest), lessThan(ivec4(0, 1, 2, 3), ivec4(valid)));)
+    EACH_FOUR(sums += valid4(tl_exp4(FETCH(x) - largest), VEC != 0, valid);)
     const float sum = row_sum(sum4(sums));
     if (KIND == 0) {
         const float scale = 1.0 / sum;
