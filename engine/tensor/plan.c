@@ -17,40 +17,6 @@ size_t tl_value_bytes(const struct tl_graph *g, tl_val v, size_t real_bytes)
     return (size_t)tl_shape_count(&x->shape) * tl_dtype_device_bytes(x->dtype, real_bytes);
 }
 
-/* Ops that change persistent memory run although nobody reads their result. */
-static bool has_effect(const struct tl_node *n)
-{
-    return n->op == TL_OP_ACCUMULATE || n->op == TL_OP_ADAMW || n->op == TL_OP_LERP || n->accumulate;
-}
-
-void tl_graph_live(const struct tl_graph *g, bool *live)
-{
-    memset(live, 0, (size_t)g->n_nodes * sizeof *live);
-    for (int32_t i = g->n_nodes - 1; i >= 0; i--) { /* consumers come behind their producers */
-        const struct tl_node *n = &g->nodes[i];
-        if (has_effect(n)) live[i] = true;
-        for (int k = 0; k < n->n_out; k++) live[i] |= g->values[n->out[k]].output;
-        if (!live[i]) continue;
-        for (int k = 0; k < n->n_in; k++)
-            if (n->in[k] >= 0 && g->values[n->in[k]].node >= 0) live[g->values[n->in[k]].node] = true;
-    }
-}
-
-/* Nodes that an output or an effect needs, in graph order, which is a valid one. */
-static bool make_order(const struct tl_graph *g, struct tl_plan *plan)
-{
-    bool *live = calloc((size_t)g->n_nodes + 1, sizeof *live);
-    plan->order = malloc(((size_t)g->n_nodes + 1) * sizeof *plan->order);
-    if (live && plan->order) {
-        tl_graph_live(g, live);
-        for (int32_t i = 0; i < g->n_nodes; i++)
-            if (live[i]) plan->order[plan->n_order++] = i;
-    }
-    bool ok = live && plan->order;
-    free(live);
-    return ok;
-}
-
 struct life {
     tl_val v;
     int32_t first, last; /* positions in the order; inputs begin at -1, outputs end behind the last */
@@ -159,7 +125,7 @@ bool tl_plan_make(struct tl_graph *g, size_t real_bytes, bool fuse, struct tl_pl
     tl_val *owner = malloc(n * sizeof *owner);
     out->offset = malloc(n * sizeof *out->offset);
     int32_t n_items = 0;
-    if (!life || !items || !owner || !out->offset || !make_order(g, out)) goto no_memory;
+    if (!life || !items || !owner || !out->offset || !(out->order = tl_graph_order(g, &out->n_order))) goto no_memory;
     lifetimes(g, out, life);
     for (tl_val v = 0; v < g->n_values; v++) {
         owner[v] = v;

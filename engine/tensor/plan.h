@@ -29,6 +29,9 @@ size_t tl_value_bytes(const struct tl_graph *g, tl_val v, size_t real_bytes);
 /* Per node: whether an output or an effect needs it. */
 void tl_graph_live(const struct tl_graph *g, bool *live);
 
+/* The live nodes in running order, n of them; the caller frees. NULL: out of memory. */
+int32_t *tl_graph_order(const struct tl_graph *g, int32_t *out_n);
+
 /* Rewrites named patterns in place; called by tl_plan_make. */
 void tl_graph_fuse(struct tl_graph *g);
 
