@@ -7,45 +7,46 @@
 #include <tiller/log.h>
 
 #include "base/checked.h"
+#include "sample/latents.h"
 #include "tensor/exec.h"
 
 enum { BATCH = 16 };
 
-static struct tl_exec *plan_encode(struct tl_component *vae, int h, int w, struct tl_err *err)
+/* Mean beside logvar, as they are kept: [pixels][c] each into [pixels][2 c]. */
+static void interleave(const float *mean, const float *logvar, size_t pixels, size_t c, float *out)
 {
-    struct tl_graph *g = tl_graph_create();
-    if (!g) return NULL;
-    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE};
-    tl_val mean, logvar;
-    tl_vae_moments(&nn, tl_vae_encode(&nn, &vae->config.vae, tl_input(g, "pixels", TL_F32, tl_shape4(BATCH, h, w, 3))), &mean, &logvar);
-    tl_output(g, mean < 0 ? mean : tl_concat(g, mean, logvar, 3), "moments");
-    return tl_exec_create(vae->store->device, &g, err);
+    for (size_t p = 0; p < pixels; p++) {
+        memcpy(out + p * 2 * c, mean + p * c, c * sizeof *out);
+        memcpy(out + (p * 2 + 1) * c, logvar + p * c, c * sizeof *out);
+    }
 }
 
+/* Always BATCH pictures at a time, the last ones filled up, so that a picture's latents do not depend on the number of pictures. */
 static bool encode_pictures(const struct tl_dataset *d, struct tl_component *vae, struct tl_encoded_set *s, struct tl_err *err)
 {
     int f = tl_vae_factor(&vae->config.vae), h = d->height / f * f, w = d->width / f * f;
+    if (vae->config.vae.in_channels != 3) return tl_err_set(err, TL_BAD_INPUT, "the VAE takes %d channels; pictures have 3", vae->config.vae.in_channels);
     if (h == 0 || w == 0) return tl_err_set(err, TL_BAD_INPUT, "pictures of %dx%d are smaller than the VAE's step of %d", d->width, d->height, f);
     s->n = d->n;
     s->height = h / f;
     s->width = w / f;
     s->channels = vae->config.vae.latent_channels;
-    size_t n_px = (size_t)(h * w * 3), n_z = (size_t)(s->height * s->width * 2 * s->channels), all;
-    if (!tl_checked_mul((size_t)s->n * sizeof(float), n_z, &all)) return tl_err_set(err, TL_FAIL, "too many pictures");
-    s->moments = malloc(all);
-    float *px = malloc(BATCH * n_px * sizeof *px), *z = malloc(BATCH * n_z * sizeof *z);
-    struct tl_exec *e = plan_encode(vae, h, w, err);
-    bool ok = e && s->moments && px && z && tl_exec_bind(e, TL_SET_BASE, vae->store, err);
+    size_t n_px = (size_t)h * (size_t)w * 3, n_z = (size_t)s->height * (size_t)s->width * (size_t)s->channels, all;
+    s->moments = tl_checked_mul((size_t)s->n * 2 * sizeof(float), n_z, &all) ? malloc(all) : NULL;
+    float *px = malloc(BATCH * n_px * sizeof *px), *mean = malloc(BATCH * n_z * sizeof *mean), *logvar = malloc(BATCH * n_z * sizeof *logvar);
+    struct tl_latent_codec *codec = tl_latent_codec_create(vae, err);
+    bool ok = (codec && s->moments && px && mean && logvar) || tl_err_set(err, TL_FAIL, "out of memory for the latents of %d pictures", s->n);
     for (int i = 0; ok && i < d->n; i += BATCH) {
-        int n = d->n - i < BATCH ? d->n - i : BATCH; /* the last batch is filled up, not planned again */
+        int n = d->n - i < BATCH ? d->n - i : BATCH;
         for (int j = 0; j < BATCH; j++) tl_dataset_pixels(d, j < n ? i + j : i, 0, 0, h, w, px + (size_t)j * n_px);
-        ok = tl_exec_write(e, "pixels", px, err) && tl_exec_run(e, err) && tl_exec_read(e, "moments", z, err);
-        if (ok) memcpy(s->moments + (size_t)i * n_z, z, (size_t)n * n_z * sizeof *z);
+        ok = tl_latent_codec_encode(codec, px, BATCH, h, w, mean, logvar, err);
+        if (ok) interleave(mean, logvar, (size_t)n * n_z / (size_t)s->channels, (size_t)s->channels, s->moments + (size_t)i * 2 * n_z);
     }
-    tl_exec_destroy(&e);
+    tl_latent_codec_destroy(&codec);
     free(px);
-    free(z);
-    return ok || tl_err_set(err, TL_FAIL, "out of memory for the latents");
+    free(mean);
+    free(logvar);
+    return ok;
 }
 
 /* Numbers the distinct captions; texts[0] is the empty one. Open addressing over caption numbers. */
@@ -110,8 +111,7 @@ static bool encode_texts(const char *const *texts, struct tl_component *text, co
     return ok || tl_err_set(err, TL_FAIL, "out of memory");
 }
 
-bool tl_encoded_set_make(const struct tl_dataset *d, struct tl_component *vae, struct tl_component *text, const struct tl_clip_bpe *tokenizer,
-                         struct tl_encoded_set *s, struct tl_err *err)
+bool tl_encoded_set_make(const struct tl_dataset *d, struct tl_pipeline *pipeline, struct tl_encoded_set *s, struct tl_err *err)
 {
     *s = (struct tl_encoded_set){0};
     const char **texts = malloc(((size_t)d->n + 1) * sizeof *texts);
@@ -119,14 +119,14 @@ bool tl_encoded_set_make(const struct tl_dataset *d, struct tl_component *vae, s
     bool ok = (texts && s->caption) || tl_err_set(err, TL_FAIL, "out of memory");
     ok = ok && number_captions(d, s, texts, err);
     if (ok) {
-        size_t max_len = tl_clip_bpe_info(tokenizer).max_len, row, all;
-        s->tokens = max_len < (size_t)text->config.clip_text.positions ? (int)max_len : text->config.clip_text.positions;
-        s->dim = text->config.clip_text.tower.width;
+        size_t row, all;
+        s->tokens = pipeline->tokens;
+        s->dim = pipeline->width;
         ok = tl_checked_mul((size_t)s->tokens, (size_t)s->dim, &row) && tl_checked_mul(row * sizeof(float), (size_t)s->n_captions, &all);
         s->contexts = ok ? malloc(all) : NULL;
         ok = s->contexts || tl_err_set(err, TL_FAIL, "out of memory for %d text encodings of %dx%d", s->n_captions, s->tokens, s->dim);
     }
-    ok = ok && encode_texts(texts, text, tokenizer, s, err) && encode_pictures(d, vae, s, err);
+    ok = ok && encode_texts(texts, pipeline->text[0], pipeline->tokenizer[0], s, err) && encode_pictures(d, pipeline->vae, s, err);
     free(texts);
     if (!ok) tl_encoded_set_finish(s);
     return ok;
@@ -142,10 +142,10 @@ void tl_encoded_set_finish(struct tl_encoded_set *s)
 
 void tl_encoded_set_latent(const struct tl_encoded_set *s, const struct tl_vae_config *vae, int i, const float *noise, float *out)
 {
-    int c = s->channels, pixels = s->height * s->width;
-    const float *m = s->moments + (size_t)i * (size_t)(pixels * 2 * c);
-    for (int p = 0; p < pixels; p++)
-        for (int k = 0; k < c; k++) {
+    size_t c = (size_t)s->channels, pixels = (size_t)s->height * (size_t)s->width;
+    const float *m = s->moments + (size_t)i * pixels * 2 * c;
+    for (size_t p = 0; p < pixels; p++)
+        for (size_t k = 0; k < c; k++) {
             float z = m[p * 2 * c + k] + expf(0.5f * m[p * 2 * c + c + k]) * noise[p * c + k];
             out[p * c + k] = (z - vae->shift_factor) * vae->scaling_factor;
         }

@@ -3,9 +3,8 @@
 #ifndef TL_RUN_ENCODED_SET_H
 #define TL_RUN_ENCODED_SET_H
 
-#include "models/clip_bpe.h"
-#include "models/component.h"
 #include "run/dataset.h"
+#include "sample/pipeline.h"
 
 struct tl_encoded_set {
     int n, height, width, channels; /* of the latents */
@@ -15,8 +14,8 @@ struct tl_encoded_set {
     int *caption;    /* picture i -> its caption; owns */
 };
 
-bool tl_encoded_set_make(const struct tl_dataset *data, struct tl_component *vae, struct tl_component *text, const struct tl_clip_bpe *tokenizer,
-                         struct tl_encoded_set *out, struct tl_err *err);
+/* By VAE, text encoder and tokenizer of a pipeline that has one of each. */
+bool tl_encoded_set_make(const struct tl_dataset *data, struct tl_pipeline *pipeline, struct tl_encoded_set *out, struct tl_err *err);
 void tl_encoded_set_finish(struct tl_encoded_set *set);
 
 /* z = (mean + std * noise - shift) * scaling of picture i; noise and out [h][w][channels]. */

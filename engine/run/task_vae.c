@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "run/dataset.h"
+#include "sample/latents.h"
 #include "tensor/exec.h"
 
 enum { CANDIDATES = 4 };
@@ -130,42 +131,36 @@ static bool quiet_posterior(struct tl_component *vae, struct tl_err *err)
     return true;
 }
 
-/* scaling_factor = 1 / deviation of latent means over pictures of the data. */
+/* scaling_factor = 1 / deviation of the latents' means over pictures of the data. */
 static bool measure_scaling(struct task *t, struct tl_store *weights, struct tl_err *err)
 {
     enum { BATCH = 8, MOST = 512 };
     const struct tl_vae_config *c = &t->vae->config.vae;
-    int f = tl_vae_factor(c), h = t->data.height / f * f, w = t->data.width / f * f;
-    int n_pictures = t->data.n < MOST ? t->data.n / BATCH * BATCH : MOST;
-    if (n_pictures == 0) return true;
-    struct tl_graph *g = tl_graph_create();
-    if (!g) return tl_err_set(err, TL_FAIL, "out of memory");
-    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE};
-    tl_val mean, logvar;
-    tl_vae_moments(&nn, tl_vae_encode(&nn, c, tl_input(g, "pixels", TL_F32, tl_shape4(BATCH, h, w, 3))), &mean, &logvar);
-    tl_output(g, mean, "mean");
-    struct tl_exec *e = tl_exec_create(t->vae->store->device, &g, err);
-    size_t n_px = (size_t)(h * w * 3), n_z = (size_t)(BATCH * (h / f) * (w / f) * c->latent_channels);
-    float *px = malloc(BATCH * n_px * sizeof *px), *z = malloc(n_z * sizeof *z);
-    bool ok = e && px && z && tl_exec_bind(e, TL_SET_BASE, weights, err);
-    double s = 0, q = 0, n = 0;
+    int f = tl_vae_factor(c), h = t->data.height / f * f, w = t->data.width / f * f, n_pictures = t->data.n < MOST ? t->data.n : MOST;
+    size_t n_px = (size_t)h * (size_t)w * 3, n_z = (size_t)(h / f) * (size_t)(w / f) * (size_t)c->latent_channels;
+    float *px = malloc(BATCH * n_px * sizeof *px), *mean = malloc(BATCH * n_z * sizeof *mean), *logvar = malloc(BATCH * n_z * sizeof *logvar);
+    struct tl_latent_codec *codec = tl_latent_codec_create(t->vae, err);
+    bool ok = (codec && px && mean && logvar) || tl_err_set(err, TL_FAIL, "out of memory");
+    if (codec) tl_latent_codec_use(codec, weights);
+    double s = 0, q = 0, count = (double)n_pictures * (double)n_z;
     for (int i = 0; ok && i < n_pictures; i += BATCH) {
-        for (int j = 0; j < BATCH; j++) tl_dataset_pixels(&t->data, i + j, 0, 0, h, w, px + (size_t)j * n_px);
-        ok = tl_exec_write(e, "pixels", px, err) && tl_exec_run(e, err) && tl_exec_read(e, "mean", z, err);
-        for (size_t k = 0; ok && k < n_z; k++) {
-            s += z[k];
-            q += (double)z[k] * z[k];
-            n++;
+        int n = n_pictures - i < BATCH ? n_pictures - i : BATCH;
+        for (int j = 0; j < n; j++) tl_dataset_pixels(&t->data, i + j, 0, 0, h, w, px + (size_t)j * n_px);
+        ok = tl_latent_codec_encode(codec, px, (size_t)n, h, w, mean, logvar, err);
+        for (size_t k = 0; ok && k < (size_t)n * n_z; k++) {
+            s += (double)mean[k];
+            q += (double)mean[k] * (double)mean[k];
         }
     }
-    double deviation = sqrt(q / n - s / n * (s / n));
+    double deviation = sqrt(q / count - s / count * (s / count));
     if (ok && deviation > 0) {
         cJSON_DeleteItemFromObjectCaseSensitive(t->vae->json, "scaling_factor");
-        cJSON_AddNumberToObject(t->vae->json, "scaling_factor", 1.0 / deviation);
+        ok = cJSON_AddNumberToObject(t->vae->json, "scaling_factor", 1.0 / deviation) || tl_err_set(err, TL_FAIL, "out of memory");
     }
-    tl_exec_destroy(&e);
+    tl_latent_codec_destroy(&codec);
     free(px);
-    free(z);
+    free(mean);
+    free(logvar);
     return ok;
 }
 

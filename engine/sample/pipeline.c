@@ -63,6 +63,38 @@ static struct tl_component *open_component(struct tl_pipeline *p, const char *na
     return c;
 }
 
+static bool has_weights(const char *folder, const char *base)
+{
+    static const char *const endings[] = {"safetensors", "safetensors.index.json"};
+    struct tl_str path = {0};
+    bool found = false;
+    for (size_t i = 0; !found && i < sizeof endings / sizeof *endings; i++) {
+        tl_str_clear(&path);
+        tl_str_printf(&path, "%s/%s.%s", folder, base, endings[i]);
+        found = !path.failed && tl_file_exists(path.data);
+    }
+    tl_str_finish(&path);
+    return found;
+}
+
+/* Random weights where the folder has none and there is a seed for them. */
+static struct tl_component *open_unet(struct tl_pipeline *p, const uint64_t *seed, struct tl_err *err)
+{
+    struct tl_str folder = {0}, path = {0};
+    tl_path_join(&folder, p->folder, "unet");
+    tl_path_join(&path, folder.data, "config.json");
+    cJSON *json = seed && tl_file_exists(path.data) ? tl_json_read(path.data, NULL) : NULL;
+    const struct tl_component_class *cls = json ? tl_component_class_of(json, NULL) : NULL;
+    bool fresh = cls && strcmp(cls->name, "UNet2DConditionModel") == 0 && !has_weights(folder.data, cls->weights);
+    struct tl_component *c = fresh ? tl_component_create(p->device, json, *seed, err)
+                                   : open_component(p, "unet", "UNet2DConditionModel", NULL, err);
+    if (fresh && !c) tl_err_add(err, "%s", path.data);
+    cJSON_Delete(json);
+    tl_str_finish(&folder);
+    tl_str_finish(&path);
+    return c;
+}
+
 static bool open_text(struct tl_pipeline *p, int i, struct tl_err *err)
 {
     static const char *const classes[2] = {"CLIPTextModel", "CLIPTextModelWithProjection"};
@@ -119,7 +151,8 @@ static bool check_fit(const struct tl_pipeline *p, struct tl_err *err)
                            p->pooled_width, err));
 }
 
-struct tl_pipeline *tl_pipeline_open(struct tl_device *device, const char *folder, struct tl_err *err)
+static struct tl_pipeline *open_pipeline(struct tl_device *device, const char *folder, const uint64_t *seed,
+                                         struct tl_err *err)
 {
     struct tl_pipeline *p = calloc(1, sizeof *p);
     if (!p || !(p->folder = strdup(folder))) {
@@ -130,11 +163,22 @@ struct tl_pipeline *tl_pipeline_open(struct tl_device *device, const char *folde
     p->device = device;
     if (read_index(p, err) && open_scheduler(p, err) && open_text(p, 0, err) &&
         (!p->xl || open_text(p, 1, err)) &&
-        (p->unet = open_component(p, "unet", "UNet2DConditionModel", NULL, err)) &&
+        (p->unet = open_unet(p, seed, err)) &&
         (p->vae = open_component(p, "vae", "AutoencoderKL", NULL, err)) && check_fit(p, err))
         return p;
     tl_pipeline_close(&p);
     return NULL;
+}
+
+struct tl_pipeline *tl_pipeline_open(struct tl_device *device, const char *folder, struct tl_err *err)
+{
+    return open_pipeline(device, folder, NULL, err);
+}
+
+struct tl_pipeline *tl_pipeline_start(struct tl_device *device, const char *folder, uint64_t seed,
+                                      struct tl_err *err)
+{
+    return open_pipeline(device, folder, &seed, err);
 }
 
 void tl_pipeline_close(struct tl_pipeline **p_ptr)

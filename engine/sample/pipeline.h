@@ -32,6 +32,9 @@ struct tl_pipeline {
 
 /* TL_BAD_INPUT names the file or the parts that do not fit each other. */
 struct tl_pipeline *tl_pipeline_open(struct tl_device *device, const char *folder, struct tl_err *err);
+/* The same for pretraining: a unet/ that holds a config and no weights starts from random ones. */
+struct tl_pipeline *tl_pipeline_start(struct tl_device *device, const char *folder, uint64_t seed,
+                                      struct tl_err *err);
 void tl_pipeline_close(struct tl_pipeline **pipeline);
 
 /* Prompts as the denoiser reads them, on the host. */
