@@ -29,6 +29,7 @@ static const char *value_of(const char *const *words, size_t n, const char *name
         bool bare = strcmp(words[i], name) == 0 || (letter && strcmp(words[i], letter) == 0);
         if (bare && i + 1 < n) return words[i + 1];
         if (strncmp(words[i], name, len) == 0 && words[i][len] == '=') return words[i] + len + 1;
+        if (letter && strncmp(words[i], letter, 2) == 0 && words[i][2]) return words[i] + 2;
     }
     return NULL;
 }
