@@ -27,7 +27,8 @@ tl_val tl_grad_saved(struct tl_backward *b, tl_val v)
     if (!is_cast_param(g, v)) return v;
     const struct tl_node n = g->nodes[g->values[v].node];
     if (n.op == TL_OP_CAST) return tl_cast(g, n.in[0], g->values[v].dtype);
-    return tl_reshape(g, tl_grad_saved(b, n.in[0]), g->values[v].shape);
+    const struct tl_shape shape = g->values[v].shape;
+    return tl_reshape(g, tl_grad_saved(b, n.in[0]), shape);
 }
 
 static bool param_wanted(const struct tl_backward_params *p, const struct tl_value *v)
