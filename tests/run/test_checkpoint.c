@@ -163,9 +163,9 @@ static void test_other_layout(void **state)
     struct tl_store_entry renamed[2] = {entries[0], entries[1]}, reshaped[2] = {entries[0], entries[1]};
     renamed[1].name = "b.bias";
     reshaped[0].shape.dim[3] = 4;
-    const struct tl_store_layout others[] = {{renamed, 2, 192, by_name, NULL},
-                                             {reshaped, 2, 192, by_name, NULL},
-                                             {entries, 1, 128, by_name, NULL}};
+    const struct tl_store_layout others[] = {{renamed, 2, 192, by_name, NULL, TL_F32},
+                                             {reshaped, 2, 192, by_name, NULL, TL_F32},
+                                             {entries, 1, 128, by_name, NULL, TL_F32}};
     static const char *const messages[] = {"has no b.bias", "z.weight is [3, 3, 2, 5] there",
                                            "holds 2 tensors, this run has 1"};
     for (int i = 0; i < 3; i++) {
