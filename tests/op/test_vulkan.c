@@ -9,6 +9,7 @@
 
 #ifdef TILLER_HAVE_VULKAN
 #include "base/rng.h"
+#include "gpu/gpu_memory.h"
 #include "tensor/vulkan_device.h"
 
 static struct tl_device *device, *oracle;
@@ -183,6 +184,39 @@ static void weights_come_and_go(void **state)
     assert_int_equal(tl_gpu_validation_count(tl_device_vulkan_gpu(device)), 0);
 }
 
+/* Every allocation in turn fails, as if the device were full: one clear error, nothing lost, and the next try
+ * works. */
+static void a_full_device_is_told(void **state)
+{
+    (void)state;
+    struct tl_gpu *gpu = tl_device_vulkan_gpu(device);
+    int n_failed = 0;
+    for (uint64_t nth = 1;; nth++) {
+        struct tl_err err = {0};
+        struct tl_graph *g = tl_graph_create();
+        tl_val x = tl_input(g, "x", TL_F32, tl_shape2(3000, 4)),
+               w = tl_param(g, 0, TL_LAYOUT_PLAIN, tl_shape2(1, 4), "w");
+        tl_output(g, tl_sum_squares(g, tl_mul(g, x, w)), "y"); /* needs scratch */
+        struct tl_store_layout *layout =
+            tl_store_layout_create((const struct tl_graph *const *)&g, 1, 0, NULL, NULL, &err);
+        tl_gpu_memory_fail_at(gpu, nth);
+        struct tl_exec *exec = tl_exec_create(device, &g, &err);
+        struct tl_store *store = exec ? tl_store_create(device, layout, &err) : NULL;
+        bool ok = store && tl_exec_bind(exec, 0, store, &err) && tl_exec_run(exec, &err);
+        tl_gpu_memory_fail_at(gpu, 0);
+        tl_store_destroy(&store);
+        tl_exec_destroy(&exec);
+        tl_store_layout_destroy(&layout);
+        if (ok) break;
+        n_failed++;
+        assert_int_equal(err.code, TL_DEVICE);
+        assert_true(strlen(err.text) > 10);
+    }
+    print_message("%d allocations\n", n_failed);
+    assert_true(n_failed >= 3); /* arena, scratch, weights */
+    assert_int_equal(tl_gpu_validation_count(gpu), 0);
+}
+
 static void double_precision_is_refused(void **state)
 {
     (void)state;
@@ -217,6 +251,7 @@ int main(void)
         cmocka_unit_test(every_case_of_the_other_class),
         cmocka_unit_test(normals_are_the_hosts),
         cmocka_unit_test(weights_come_and_go),
+        cmocka_unit_test(a_full_device_is_told),
         cmocka_unit_test(double_precision_is_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
