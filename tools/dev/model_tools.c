@@ -1,7 +1,8 @@
 /* model_tools: small jobs on model folders that only the recipes of shipped models need.
  *
  *   model_tools text-tower CLIP_FOLDER OUT    the text tower of a CLIPModel as a CLIPTextModel, with its tokenizer in OUT/../tokenizer
- *   model_tools half FOLDER OUT               a pipeline or CLIPModel folder again, its weights in half precision */
+ *   model_tools half FOLDER OUT               a pipeline or CLIPModel folder again, its weights in half precision
+ *   model_tools peek RUN PIPELINE OUT         OUT/unet: the averaged UNet of the newest checkpoint of an sft run from PIPELINE */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include "models/clip_bpe.h"
+#include "run/checkpoint.h"
 #include "sample/pipeline.h"
 
 /* The text tower's config as CLIPTextModel has it. */
@@ -79,16 +81,36 @@ static bool half(struct tl_device *d, const char *folder, const char *out, struc
     return ok;
 }
 
+/* PIPELINE/unet may have a config alone. */
+static bool peek(struct tl_device *d, const char *run, const char *folder, const char *out, struct tl_err *err)
+{
+    char path[4096];
+    struct tl_checkpoint *c = tl_checkpoint_open_newest(run, err);
+    snprintf(path, sizeof path, "%s/unet/config.json", folder);
+    cJSON *json = c ? tl_json_read(path, err) : NULL;
+    struct tl_component *unet = json ? tl_component_create(d, json, 0, err) : NULL;
+    snprintf(path, sizeof path, "%s/unet", out);
+    bool ok = unet && tl_checkpoint_read_store(c, tl_checkpoint_has_store(c, "ema") ? "ema" : "weights", unet->store, err) &&
+              tl_component_save(unet, NULL, path, TL_ST_F32, err);
+    if (ok) printf("step %lld\n", (long long)tl_checkpoint_step(c));
+    tl_component_close(&unet);
+    cJSON_Delete(json);
+    tl_checkpoint_close(&c);
+    return ok;
+}
+
 int main(int argc, char **argv)
 {
     struct tl_err err = {0};
-    if (argc != 4) {
-        fprintf(stderr, "usage: model_tools text-tower CLIP_FOLDER OUT | half FOLDER OUT\n");
+    if (argc < 4 || argc > 5) {
+        fprintf(stderr, "usage: model_tools text-tower CLIP_FOLDER OUT | half FOLDER OUT | peek RUN PIPELINE OUT\n");
         return TL_USAGE;
     }
     struct tl_device *d = tl_device_open(&(struct tl_device_params){.name = "cpu"}, &err);
     bool ok = d != NULL;
-    if (ok && strcmp(argv[1], "text-tower") == 0)
+    if (ok && argc == 5 && strcmp(argv[1], "peek") == 0)
+        ok = peek(d, argv[2], argv[3], argv[4], &err);
+    else if (ok && strcmp(argv[1], "text-tower") == 0)
         ok = text_tower(d, argv[2], argv[3], &err);
     else if (ok && strcmp(argv[1], "half") == 0)
         ok = half(d, argv[2], argv[3], &err);
