@@ -11,11 +11,15 @@
 
 bool tl_prdp_trainer_check(const struct tl_prdp_trainer_params *p, struct tl_err *err)
 {
-    if (p->group_size < 2) return tl_err_set(err, TL_USAGE, "PRDP compares samples of one prompt: --samples-per-prompt must be 2 or more");
+    if (p->group_size < 2)
+        return tl_err_set(err, TL_USAGE,
+                          "PRDP compares samples of one prompt: --samples-per-prompt must be 2 or more");
     if (p->n_groups < 1 || p->minibatches < 1 || p->n_groups % p->minibatches)
-        return tl_err_set(err, TL_USAGE, "--minibatches %d must divide --prompts-per-epoch %d", p->minibatches, p->n_groups);
+        return tl_err_set(err, TL_USAGE, "--minibatches %d must divide --prompts-per-epoch %d",
+                          p->minibatches, p->n_groups);
     if (p->sampling.eta <= 0 && !(p->sampling.sampler && strcmp(p->sampling.sampler, "ddpm") == 0))
-        return tl_err_set(err, TL_USAGE, "PRDP needs a stochastic sampler: --eta must be above 0 (1 is the usual choice)");
+        return tl_err_set(err, TL_USAGE,
+                          "PRDP needs a stochastic sampler: --eta must be above 0 (1 is the usual choice)");
     return true;
 }
 
@@ -31,17 +35,19 @@ static bool allocate(struct tl_prdp_trainer *t, struct tl_err *err)
 {
     size_t all, part, steps = (size_t)t->p.sampling.n_steps, mini = t->n / (size_t)t->p.minibatches;
     if (!tl_trajectory_init(&t->paths, steps, t->n, t->dim, err)) return false;
-    bool ok = tl_checked_mul(t->n * steps, t->dim, &all) && tl_checked_mul(all, sizeof(float), &all) && tl_checked_mul(mini * steps, t->dim, &part) &&
-              tl_checked_mul(part, sizeof(float), &part);
+    bool ok = tl_checked_mul(t->n * steps, t->dim, &all) && tl_checked_mul(all, sizeof(float), &all) &&
+              tl_checked_mul(mini * steps, t->dim, &part) && tl_checked_mul(part, sizeof(float), &part);
     t->m_ref = ok ? malloc(all) : NULL;
     t->m = ok ? malloc(part) : NULL;
-    return (t->m_ref && t->m) || tl_err_set(err, TL_FAIL, "out of memory for %zu trajectories of %zu steps", t->n, steps);
+    return (t->m_ref && t->m) ||
+           tl_err_set(err, TL_FAIL, "out of memory for %zu trajectories of %zu steps", t->n, steps);
 }
 
 static bool make_weights(struct tl_prdp_trainer *t, struct tl_err *err)
 {
     struct tl_device *d = t->p.unet->store->device;
-    const struct tl_store_layout *layout = t->p.lora ? tl_denoiser_lora_layout(t->denoiser) : t->p.unet->layout;
+    const struct tl_store_layout *layout =
+        t->p.lora ? tl_denoiser_lora_layout(t->denoiser) : t->p.unet->layout;
     t->weights = t->p.lora ? tl_store_create(d, layout, err) : t->p.unet->store;
     t->grads = t->weights ? tl_store_create(d, layout, err) : NULL;
     t->optimizer = t->grads ? tl_optimizer_create(d, layout, err) : NULL;
@@ -51,7 +57,8 @@ static bool make_weights(struct tl_prdp_trainer *t, struct tl_err *err)
     return t->reference && tl_store_copy(t->reference, t->p.unet->store, err);
 }
 
-struct tl_prdp_trainer *tl_prdp_trainer_create(const struct tl_prdp_trainer_params *params, struct tl_err *err)
+struct tl_prdp_trainer *tl_prdp_trainer_create(const struct tl_prdp_trainer_params *params,
+                                               struct tl_err *err)
 {
     if (!tl_prdp_trainer_check(params, err)) return NULL;
     struct tl_prdp_trainer *t = calloc(1, sizeof *t);
@@ -68,8 +75,15 @@ struct tl_prdp_trainer *tl_prdp_trainer_create(const struct tl_prdp_trainer_para
     t->p.loss.n_steps = (size_t)params->sampling.n_steps;
     t->p.loss.dim = t->dim;
     t->steps = calloc((size_t)params->sampling.n_steps + 1, sizeof *t->steps);
-    struct tl_denoiser_params dp = {.unet = params->unet, .batch = t->p.batch, .height = params->height, .width = params->width, .tokens = params->tokens,
-                                    .guided = params->guidance > 1, .lora = params->lora, .gradient = true, .checkpoint = params->checkpoint};
+    struct tl_denoiser_params dp = {.unet = params->unet,
+                                    .batch = t->p.batch,
+                                    .height = params->height,
+                                    .width = params->width,
+                                    .tokens = params->tokens,
+                                    .guided = params->guidance > 1,
+                                    .lora = params->lora,
+                                    .gradient = true,
+                                    .checkpoint = params->checkpoint};
     bool ok = t->steps && tl_scheduler_plan(params->scheduler, &params->sampling, t->steps, err);
     t->denoiser = ok ? tl_denoiser_create(&dp, err) : NULL;
     if (t->denoiser && allocate(t, err) && make_weights(t, err)) return t;
@@ -99,7 +113,8 @@ size_t tl_prdp_trainer_bytes(const struct tl_prdp_trainer *t)
 {
     size_t paths = 0, steps = (size_t)t->p.sampling.n_steps;
     tl_trajectory_bytes(steps, t->n, t->dim, &paths);
-    return tl_denoiser_bytes(t->denoiser) + paths + (t->n + t->n / (size_t)t->p.minibatches) * steps * t->dim * sizeof(float);
+    return tl_denoiser_bytes(t->denoiser) + paths +
+           (t->n + t->n / (size_t)t->p.minibatches) * steps * t->dim * sizeof(float);
 }
 
 /* m_ref of a step is kept beside x; it does not change while the trajectories stay. */
@@ -110,30 +125,38 @@ static float *reference_at(struct tl_prdp_trainer *t, size_t step, size_t sample
 
 static void fill_ratio(struct tl_prdp_trainer *t, double *ratio, size_t step, size_t sample, const float *m)
 {
-    const float *x = tl_trajectory_at(&t->paths, step, sample), *x_prev = tl_trajectory_at(&t->paths, step + 1, sample);
-    ratio[sample * t->p.loss.n_steps + step] =
-        tl_prdp_output_log_ratio(&t->steps[step], x, m, reference_at(t, step, sample), x_prev, t->dim, t->p.loss.reduce_dims);
+    const float *x = tl_trajectory_at(&t->paths, step, sample),
+                *x_prev = tl_trajectory_at(&t->paths, step + 1, sample);
+    ratio[sample * t->p.loss.n_steps + step] = tl_prdp_output_log_ratio(
+        &t->steps[step], x, m, reference_at(t, step, sample), x_prev, t->dim, t->p.loss.reduce_dims);
 }
 
-bool tl_prdp_trainer_draw(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, uint32_t first_sample, struct tl_err *err)
+bool tl_prdp_trainer_draw(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions,
+                          uint32_t first_sample, struct tl_err *err)
 {
     size_t batch = (size_t)t->p.batch, n_steps = t->p.loss.n_steps;
     struct tl_prdp_chunk chunk;
     float *noise = malloc(t->dim * sizeof *noise);
     bool ok = tl_prdp_chunk_init(&chunk, t, err) && (noise || tl_err_set(err, TL_FAIL, "out of memory"));
     for (size_t i = 0; ok && i < t->n; i++)
-        tl_rng_normal((struct tl_rng_key){.seed = t->p.seed, .stream = TL_RNG_INIT_LATENT, .sample = first_sample + (uint32_t)i}, 0, t->dim,
-                      tl_trajectory_at(&t->paths, 0, i));
+        tl_rng_normal((struct tl_rng_key){.seed = t->p.seed,
+                                          .stream = TL_RNG_INIT_LATENT,
+                                          .sample = first_sample + (uint32_t)i},
+                      0, t->dim, tl_trajectory_at(&t->paths, 0, i));
     for (size_t c = 0; ok && c < t->n; c += batch) {
         ok = tl_prdp_chunk_condition(&chunk, conditions, c, err);
         for (size_t k = 0; ok && k < n_steps; k++) {
             const float *x = tl_trajectory_at(&t->paths, k, c);
-            ok = tl_prdp_chunk_run(&chunk, x, k, false, chunk.m, err) && tl_prdp_chunk_run(&chunk, x, k, true, reference_at(t, k, c), err);
+            ok = tl_prdp_chunk_run(&chunk, x, k, false, chunk.m, err) &&
+                 tl_prdp_chunk_run(&chunk, x, k, true, reference_at(t, k, c), err);
             for (size_t j = 0; ok && j < batch; j++) {
-                struct tl_rng_key key = {.seed = t->p.seed, .stream = TL_RNG_SAMPLER, .sample = first_sample + (uint32_t)(c + j), .step = (uint32_t)k};
+                struct tl_rng_key key = {.seed = t->p.seed,
+                                         .stream = TL_RNG_SAMPLER,
+                                         .sample = first_sample + (uint32_t)(c + j),
+                                         .step = (uint32_t)k};
                 tl_rng_normal(key, 0, t->dim, noise);
-                tl_step_apply(&t->steps[k], tl_trajectory_at(&t->paths, k, c + j), chunk.m + j * t->dim, noise, t->dim,
-                              tl_trajectory_at(&t->paths, k + 1, c + j), NULL);
+                tl_step_apply(&t->steps[k], tl_trajectory_at(&t->paths, k, c + j), chunk.m + j * t->dim,
+                              noise, t->dim, tl_trajectory_at(&t->paths, k + 1, c + j), NULL);
                 fill_ratio(t, t->paths.old_ratio, k, c + j, chunk.m + j * t->dim);
             }
         }
@@ -143,8 +166,10 @@ bool tl_prdp_trainer_draw(struct tl_prdp_trainer *t, const struct tl_prdp_condit
     return ok;
 }
 
-/* Runs all steps of the trajectories that are there: into m_ref for the reference, into old_ratio for the present policy. */
-static bool walk(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, bool reference, struct tl_err *err)
+/* Runs all steps of the trajectories that are there: into m_ref for the reference, into old_ratio for the
+ * present policy. */
+static bool walk(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, bool reference,
+                 struct tl_err *err)
 {
     size_t batch = (size_t)t->p.batch;
     struct tl_prdp_chunk chunk;
@@ -154,19 +179,22 @@ static bool walk(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *con
         for (size_t k = 0; ok && k < t->p.loss.n_steps; k++) {
             float *m = reference ? reference_at(t, k, c) : chunk.m;
             ok = tl_prdp_chunk_run(&chunk, tl_trajectory_at(&t->paths, k, c), k, reference, m, err);
-            for (size_t j = 0; ok && !reference && j < batch; j++) fill_ratio(t, t->paths.old_ratio, k, c + j, m + j * t->dim);
+            for (size_t j = 0; ok && !reference && j < batch; j++)
+                fill_ratio(t, t->paths.old_ratio, k, c + j, m + j * t->dim);
         }
     }
     tl_prdp_chunk_finish(&chunk);
     return ok;
 }
 
-bool tl_prdp_trainer_snapshot(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, struct tl_err *err)
+bool tl_prdp_trainer_snapshot(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions,
+                              struct tl_err *err)
 {
     return walk(t, conditions, false, err);
 }
 
-bool tl_prdp_trainer_reference(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, struct tl_err *err)
+bool tl_prdp_trainer_reference(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions,
+                               struct tl_err *err)
 {
     return walk(t, conditions, true, err);
 }
@@ -178,22 +206,28 @@ struct minibatch {
 };
 
 /* Pass 1: every step's output under the present policy, kept in t->m, and its log-ratio. */
-static bool pass_forward(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk, const struct tl_prdp_conditions *conditions, const struct minibatch *mb, struct tl_err *err)
+static bool pass_forward(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk,
+                         const struct tl_prdp_conditions *conditions, const struct minibatch *mb,
+                         struct tl_err *err)
 {
     size_t batch = (size_t)t->p.batch;
     for (size_t c = 0; c < mb->size; c += batch) {
         if (!tl_prdp_chunk_condition(chunk, conditions, mb->first + c, err)) return false;
         for (size_t k = 0; k < t->p.loss.n_steps; k++) {
             float *m = t->m + (k * mb->size + c) * t->dim;
-            if (!tl_prdp_chunk_run(chunk, tl_trajectory_at(&t->paths, k, mb->first + c), k, false, m, err)) return false;
-            for (size_t j = 0; j < batch; j++) fill_ratio(t, t->paths.ratio, k, mb->first + c + j, m + j * t->dim);
+            if (!tl_prdp_chunk_run(chunk, tl_trajectory_at(&t->paths, k, mb->first + c), k, false, m, err))
+                return false;
+            for (size_t j = 0; j < batch; j++)
+                fill_ratio(t, t->paths.ratio, k, mb->first + c + j, m + j * t->dim);
         }
     }
     return true;
 }
 
 /* Pass 2: carries d loss / d ratio of each step through the network into the gradients. */
-static bool pass_backward(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk, const struct tl_prdp_conditions *conditions, const struct minibatch *mb, struct tl_err *err)
+static bool pass_backward(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk,
+                          const struct tl_prdp_conditions *conditions, const struct minibatch *mb,
+                          struct tl_err *err)
 {
     size_t batch = (size_t)t->p.batch, n_steps = t->p.loss.n_steps;
     for (size_t c = 0; c < mb->size; c += batch) {
@@ -204,16 +238,21 @@ static bool pass_backward(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk
                 double d = mb->d_ratio[(c + j) * n_steps + k];
                 size_t i = mb->first + c + j;
                 any |= d != 0 && t->steps[k].sigma > 0;
-                tl_prdp_output_cotangent(d, &t->steps[k], tl_trajectory_at(&t->paths, k, i), t->m + (k * mb->size + c + j) * t->dim,
-                                         tl_trajectory_at(&t->paths, k + 1, i), t->dim, t->p.loss.reduce_dims, chunk->m + j * t->dim);
+                tl_prdp_output_cotangent(d, &t->steps[k], tl_trajectory_at(&t->paths, k, i),
+                                         t->m + (k * mb->size + c + j) * t->dim,
+                                         tl_trajectory_at(&t->paths, k + 1, i), t->dim, t->p.loss.reduce_dims,
+                                         chunk->m + j * t->dim);
             }
-            if (any && !tl_prdp_chunk_backward(chunk, tl_trajectory_at(&t->paths, k, mb->first + c), k, chunk->m, err)) return false;
+            if (any && !tl_prdp_chunk_backward(chunk, tl_trajectory_at(&t->paths, k, mb->first + c), k,
+                                               chunk->m, err))
+                return false;
         }
     }
     return true;
 }
 
-static bool update(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk, const struct tl_prdp_conditions *conditions, const double *rewards, struct minibatch *mb,
+static bool update(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk,
+                   const struct tl_prdp_conditions *conditions, const double *rewards, struct minibatch *mb,
                    struct tl_prdp_epoch_stats *out, struct tl_err *err)
 {
     size_t n_steps = t->p.loss.n_steps;
@@ -221,9 +260,13 @@ static bool update(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk, const
     double norm;
     bool skipped;
     if (!pass_forward(t, chunk, conditions, mb, err)) return false;
-    if (!tl_prdp_loss(&t->p.loss, t->paths.ratio + mb->first * n_steps, t->paths.old_ratio + mb->first * n_steps, rewards + mb->first, mb->d_ratio, &stats, err))
+    if (!tl_prdp_loss(&t->p.loss, t->paths.ratio + mb->first * n_steps,
+                      t->paths.old_ratio + mb->first * n_steps, rewards + mb->first, mb->d_ratio, &stats,
+                      err))
         return false;
-    if (!pass_backward(t, chunk, conditions, mb, err) || !tl_optimizer_step(t->optimizer, &t->p.adamw, t->weights, t->grads, 1, &norm, &skipped, err)) return false;
+    if (!pass_backward(t, chunk, conditions, mb, err) ||
+        !tl_optimizer_step(t->optimizer, &t->p.adamw, t->weights, t->grads, 1, &norm, &skipped, err))
+        return false;
     if (out->updates == 0) out->first = stats;
     out->last = stats;
     out->updates++;
@@ -243,8 +286,9 @@ static double kl_to_reference(const struct tl_prdp_trainer *t)
     return sum * dims / (double)t->n;
 }
 
-bool tl_prdp_trainer_update(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, const double *rewards, uint32_t epoch,
-                            struct tl_prdp_epoch_stats *out, struct tl_err *err)
+bool tl_prdp_trainer_update(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions,
+                            const double *rewards, uint32_t epoch, struct tl_prdp_epoch_stats *out,
+                            struct tl_err *err)
 {
     *out = (struct tl_prdp_epoch_stats){.kl_ref_nats = kl_to_reference(t)};
     uint32_t m = (uint32_t)t->p.minibatches;
@@ -252,16 +296,21 @@ bool tl_prdp_trainer_update(struct tl_prdp_trainer *t, const struct tl_prdp_cond
     struct tl_prdp_chunk chunk;
     uint32_t *order = malloc(m * sizeof *order);
     mb.d_ratio = malloc(mb.size * t->p.loss.n_steps * sizeof *mb.d_ratio);
-    bool ok = tl_prdp_chunk_init(&chunk, t, err) && ((order && mb.d_ratio) || tl_err_set(err, TL_FAIL, "out of memory"));
+    bool ok = tl_prdp_chunk_init(&chunk, t, err) &&
+              ((order && mb.d_ratio) || tl_err_set(err, TL_FAIL, "out of memory"));
     for (int pass = 0; ok && pass < t->p.passes; pass++) {
-        tl_rng_permute((struct tl_rng_key){.seed = t->p.seed, .stream = TL_RNG_MINIBATCH, .sample = (uint32_t)pass, .step = epoch}, m, order);
+        tl_rng_permute(
+            (struct tl_rng_key){
+                .seed = t->p.seed, .stream = TL_RNG_MINIBATCH, .sample = (uint32_t)pass, .step = epoch},
+            m, order);
         for (uint32_t k = 0; ok && k < m; k++) {
             mb.first = order[k] * mb.size;
             ok = update(t, &chunk, conditions, rewards, &mb, out, err);
         }
     }
     if (ok && out->skipped == out->updates)
-        ok = tl_err_set(err, TL_NUMERIC, "none of the epoch's %d gradients was finite; try a lower --lr", out->updates);
+        ok = tl_err_set(err, TL_NUMERIC, "none of the epoch's %d gradients was finite; try a lower --lr",
+                        out->updates);
     double n = out->updates > 0 ? out->updates : 1;
     out->loss /= n;
     out->grad_norm /= out->updates > out->skipped ? out->updates - out->skipped : 1;
@@ -273,25 +322,33 @@ bool tl_prdp_trainer_update(struct tl_prdp_trainer *t, const struct tl_prdp_cond
     return ok;
 }
 
-bool tl_prdp_trainer_sample(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, size_t n, uint64_t seed, uint32_t first,
-                            bool reference, float *out, struct tl_err *err)
+bool tl_prdp_trainer_sample(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, size_t n,
+                            uint64_t seed, uint32_t first, bool reference, float *out, struct tl_err *err)
 {
     size_t batch = (size_t)t->p.batch;
     struct tl_prdp_chunk chunk;
     float *x = malloc(batch * t->dim * sizeof *x), *noise = malloc(t->dim * sizeof *noise);
-    bool ok = tl_prdp_chunk_init(&chunk, t, err) && ((x && noise) || tl_err_set(err, TL_FAIL, "out of memory"));
+    bool ok =
+        tl_prdp_chunk_init(&chunk, t, err) && ((x && noise) || tl_err_set(err, TL_FAIL, "out of memory"));
     for (size_t c = 0; ok && c < n; c += batch) {
         size_t here = n - c < batch ? n - c : batch; /* the last chunk is filled up with its first sample */
         chunk.n_real = here;
         ok = tl_prdp_chunk_condition(&chunk, conditions, c, err);
         for (size_t j = 0; ok && j < batch; j++)
-            tl_rng_normal((struct tl_rng_key){.seed = seed, .stream = TL_RNG_INIT_LATENT, .sample = first + (uint32_t)(c + (j < here ? j : 0))}, 0, t->dim, x + j * t->dim);
+            tl_rng_normal((struct tl_rng_key){.seed = seed,
+                                              .stream = TL_RNG_INIT_LATENT,
+                                              .sample = first + (uint32_t)(c + (j < here ? j : 0))},
+                          0, t->dim, x + j * t->dim);
         for (size_t k = 0; ok && k < t->p.loss.n_steps; k++) {
             ok = tl_prdp_chunk_run(&chunk, x, k, reference, chunk.m, err);
             for (size_t j = 0; ok && j < here; j++) {
-                struct tl_rng_key key = {.seed = seed, .stream = TL_RNG_SAMPLER, .sample = first + (uint32_t)(c + j), .step = (uint32_t)k};
+                struct tl_rng_key key = {.seed = seed,
+                                         .stream = TL_RNG_SAMPLER,
+                                         .sample = first + (uint32_t)(c + j),
+                                         .step = (uint32_t)k};
                 tl_rng_normal(key, 0, t->dim, noise);
-                tl_step_apply(&t->steps[k], x + j * t->dim, chunk.m + j * t->dim, noise, t->dim, x + j * t->dim, NULL);
+                tl_step_apply(&t->steps[k], x + j * t->dim, chunk.m + j * t->dim, noise, t->dim,
+                              x + j * t->dim, NULL);
             }
         }
         if (ok) memcpy(out + c * t->dim, x, here * t->dim * sizeof *out);

@@ -19,21 +19,29 @@ static bool add_negative(struct tl_caption_extras *x, const char *text)
 static bool read_labels(struct tl_caption_extras *x, int n, int i, const cJSON *rows, struct tl_err *err)
 {
     int channels = cJSON_GetArraySize(rows);
-    if (channels > TL_PATCH_CHANNELS) return tl_err_set(err, TL_BAD_INPUT, "%d rows of patch_labels; at most %d are read", channels, TL_PATCH_CHANNELS);
+    if (channels > TL_PATCH_CHANNELS)
+        return tl_err_set(err, TL_BAD_INPUT, "%d rows of patch_labels; at most %d are read", channels,
+                          TL_PATCH_CHANNELS);
     if (i == 0 && channels > 0) {
         x->n_channels = channels;
         x->labels = calloc((size_t)n * (size_t)channels, (size_t)x->n_patches);
         if (!x->labels) return tl_err_set(err, TL_FAIL, "out of memory");
     }
-    if (channels != x->n_channels) return tl_err_set(err, TL_BAD_INPUT, "%d rows of patch_labels, the first picture has %d", channels, x->n_channels);
+    if (channels != x->n_channels)
+        return tl_err_set(err, TL_BAD_INPUT, "%d rows of patch_labels, the first picture has %d", channels,
+                          x->n_channels);
     for (int k = 0; k < channels; k++) {
         const cJSON *row = cJSON_GetArrayItem(rows, k);
         if (!cJSON_IsString(row) || strlen(row->valuestring) != (size_t)x->n_patches)
-            return tl_err_set(err, TL_BAD_INPUT, "patch_labels must be strings of %d digits, one a patch of this encoder", x->n_patches);
+            return tl_err_set(err, TL_BAD_INPUT,
+                              "patch_labels must be strings of %d digits, one a patch of this encoder",
+                              x->n_patches);
         for (int p = 0; p < x->n_patches; p++) {
             int label = row->valuestring[p] - '0';
-            if (label < 0 || label > 9) return tl_err_set(err, TL_BAD_INPUT, "patch_labels: '%c' is no digit", row->valuestring[p]);
-            x->labels[((size_t)i * (size_t)channels + (size_t)k) * (size_t)x->n_patches + (size_t)p] = (uint8_t)label;
+            if (label < 0 || label > 9)
+                return tl_err_set(err, TL_BAD_INPUT, "patch_labels: '%c' is no digit", row->valuestring[p]);
+            x->labels[((size_t)i * (size_t)channels + (size_t)k) * (size_t)x->n_patches + (size_t)p] =
+                (uint8_t)label;
             if (label >= x->n_classes[k]) x->n_classes[k] = label + 1;
         }
     }
@@ -45,17 +53,21 @@ static bool read_row(struct tl_caption_extras *x, int n, int i, const char *text
     cJSON *row = tl_json_parse(text, strlen(text), "metadata row", err);
     if (!row) return false;
     bool ok = true;
-    const cJSON *negatives = tl_json_get(row, "negatives"), *labels = tl_json_get(row, "patch_labels"), *item = NULL;
+    const cJSON *negatives = tl_json_get(row, "negatives"), *labels = tl_json_get(row, "patch_labels"),
+                *item = NULL;
     for (item = cJSON_IsArray(negatives) ? negatives->child : NULL; item && ok; item = item->next)
-        if (cJSON_IsString(item)) ok = add_negative(x, item->valuestring) || tl_err_set(err, TL_FAIL, "out of memory");
+        if (cJSON_IsString(item))
+            ok = add_negative(x, item->valuestring) || tl_err_set(err, TL_FAIL, "out of memory");
     if (ok && (cJSON_IsArray(labels) || x->n_channels)) ok = read_labels(x, n, i, labels, err);
     cJSON_Delete(row);
     return ok;
 }
 
-bool tl_caption_extras_read(const struct tl_dataset *data, int patches, struct tl_caption_extras *x, struct tl_err *err)
+bool tl_caption_extras_read(const struct tl_dataset *data, int patches, struct tl_caption_extras *x,
+                            struct tl_err *err)
 {
-    *x = (struct tl_caption_extras){.n_patches = patches, .first_negative = calloc((size_t)data->n + 1, sizeof(int))};
+    *x = (struct tl_caption_extras){.n_patches = patches,
+                                    .first_negative = calloc((size_t)data->n + 1, sizeof(int))};
     bool ok = x->first_negative || tl_err_set(err, TL_FAIL, "out of memory");
     for (int i = 0; ok && i < data->n; i++) {
         const struct tl_folder_item *item = &data->folder.items[data->item[i]];

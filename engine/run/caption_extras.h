@@ -7,17 +7,19 @@
 enum { TL_PATCH_CHANNELS = 4 };
 
 struct tl_caption_extras {
-    int n_negatives;         /* captions in all */
-    char **negatives;        /* owns, as everything here */
-    int *first_negative;     /* [n + 1]: picture i has negatives first[i] .. first[i + 1] - 1 */
-    int n_channels;          /* of patch labels; 0: none */
+    int n_negatives;                  /* captions in all */
+    char **negatives;                 /* owns, as everything here */
+    int *first_negative;              /* [n + 1]: picture i has negatives first[i] .. first[i + 1] - 1 */
+    int n_channels;                   /* of patch labels; 0: none */
     int n_classes[TL_PATCH_CHANNELS]; /* largest label + 1 */
     int n_patches;
     uint8_t *labels; /* [n][channels][patches] */
 };
 
-/* patches: how many the encoder has. Rows without extras give none; a row that disagrees is an error that names the picture. */
-bool tl_caption_extras_read(const struct tl_dataset *data, int patches, struct tl_caption_extras *out, struct tl_err *err);
+/* patches: how many the encoder has. Rows without extras give none; a row that disagrees is an error that
+ * names the picture. */
+bool tl_caption_extras_read(const struct tl_dataset *data, int patches, struct tl_caption_extras *out,
+                            struct tl_err *err);
 void tl_caption_extras_finish(struct tl_caption_extras *extras);
 
 #endif

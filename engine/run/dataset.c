@@ -18,19 +18,24 @@ static bool fit(const struct tl_image *in, int width, int height, struct tl_imag
         memcpy(out->px, in->px, (size_t)width * (size_t)height * 3);
         return true;
     }
-    double scale_w = (double)width / in->width, scale_h = (double)height / in->height, scale = scale_w > scale_h ? scale_w : scale_h;
+    double scale_w = (double)width / in->width, scale_h = (double)height / in->height,
+           scale = scale_w > scale_h ? scale_w : scale_h;
     double wide = floor(in->width * scale + 0.5), tall = floor(in->height * scale + 0.5);
     if (wide * tall > TL_IMAGE_MAX_PIXELS)
-        return tl_err_set(err, TL_BAD_INPUT, "a picture of %dx%d cannot be brought to %dx%d: it is too narrow", in->width, in->height, width, height);
+        return tl_err_set(err, TL_BAD_INPUT,
+                          "a picture of %dx%d cannot be brought to %dx%d: it is too narrow", in->width,
+                          in->height, width, height);
     int w = (int)wide, h = (int)tall;
     struct tl_image large = {0};
-    bool ok = tl_resize_image(in, w < width ? width : w, h < height ? height : h, TL_RESIZE_LANCZOS, &large, err) &&
-              tl_resize_center_crop(&large, width, height, out, err);
+    bool ok =
+        tl_resize_image(in, w < width ? width : w, h < height ? height : h, TL_RESIZE_LANCZOS, &large, err) &&
+        tl_resize_center_crop(&large, width, height, out, err);
     tl_image_finish(&large);
     return ok;
 }
 
-static bool load_one(struct tl_dataset *d, const struct tl_folder_item *item, bool need_captions, struct tl_err *err)
+static bool load_one(struct tl_dataset *d, const struct tl_folder_item *item, bool need_captions,
+                     struct tl_err *err)
 {
     struct tl_image file = {0}, fitted = {0};
     if (need_captions && !item->caption) return tl_err_set(err, TL_BAD_INPUT, "%s: no caption", item->path);
@@ -43,7 +48,9 @@ static bool load_one(struct tl_dataset *d, const struct tl_folder_item *item, bo
     bool ok = true;
     if (!d->px) {
         d->px = tl_checked_mul(bytes, d->folder.n, &all) ? malloc(all) : NULL;
-        if (!d->px) ok = tl_err_set(err, TL_FAIL, "out of memory for %zu pictures of %dx%d", d->folder.n, d->width, d->height);
+        if (!d->px)
+            ok = tl_err_set(err, TL_FAIL, "out of memory for %zu pictures of %dx%d", d->folder.n, d->width,
+                            d->height);
     }
     ok = ok && (fit(&file, d->width, d->height, &fitted, err) || tl_err_add(err, "%s", item->path));
     if (ok) memcpy(d->px + (size_t)d->n * bytes, fitted.px, bytes);
@@ -52,7 +59,8 @@ static bool load_one(struct tl_dataset *d, const struct tl_folder_item *item, bo
     return ok;
 }
 
-bool tl_dataset_load(const char *folder, int width, int height, bool need_captions, bool strict, struct tl_dataset *d, struct tl_err *err)
+bool tl_dataset_load(const char *folder, int width, int height, bool need_captions, bool strict,
+                     struct tl_dataset *d, struct tl_err *err)
 {
     *d = (struct tl_dataset){.width = width, .height = height};
     if (!tl_folder_scan(folder, &d->folder, err)) return false;
@@ -90,7 +98,9 @@ void tl_dataset_finish(struct tl_dataset *d)
 void tl_dataset_pixels(const struct tl_dataset *d, int i, int y, int x, int h, int w, float *out)
 {
     for (int r = 0; r < h; r++) {
-        const uint8_t *row = d->px + (((size_t)i * (size_t)d->height + (size_t)(y + r)) * (size_t)d->width + (size_t)x) * 3;
-        for (int k = 0; k < w * 3; k++) out[(size_t)r * (size_t)w * 3 + (size_t)k] = (float)row[k] * (1.0f / 127.5f) - 1.0f;
+        const uint8_t *row =
+            d->px + (((size_t)i * (size_t)d->height + (size_t)(y + r)) * (size_t)d->width + (size_t)x) * 3;
+        for (int k = 0; k < w * 3; k++)
+            out[(size_t)r * (size_t)w * 3 + (size_t)k] = (float)row[k] * (1.0f / 127.5f) - 1.0f;
     }
 }

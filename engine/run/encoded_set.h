@@ -1,5 +1,5 @@
-/* A captioned data set as a latent diffusion model sees it: posterior moments of every picture and the encoding of every distinct
- * caption, computed once. */
+/* A captioned data set as a latent diffusion model sees it: posterior moments of every picture and the
+ * encoding of every distinct caption, computed once. */
 #ifndef TL_RUN_ENCODED_SET_H
 #define TL_RUN_ENCODED_SET_H
 
@@ -15,10 +15,12 @@ struct tl_encoded_set {
 };
 
 /* By VAE, text encoder and tokenizer of a pipeline that has one of each. */
-bool tl_encoded_set_make(const struct tl_dataset *data, struct tl_pipeline *pipeline, struct tl_encoded_set *out, struct tl_err *err);
+bool tl_encoded_set_make(const struct tl_dataset *data, struct tl_pipeline *pipeline,
+                         struct tl_encoded_set *out, struct tl_err *err);
 void tl_encoded_set_finish(struct tl_encoded_set *set);
 
 /* z = (mean + std * noise - shift) * scaling of picture i; noise and out [h][w][channels]. */
-void tl_encoded_set_latent(const struct tl_encoded_set *set, const struct tl_vae_config *vae, int i, const float *noise, float *out);
+void tl_encoded_set_latent(const struct tl_encoded_set *set, const struct tl_vae_config *vae, int i,
+                           const float *noise, float *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* Opening a PRDP run: what is cheap to refuse comes first, then prompts, model, rewards, trainer; then the run begins. */
+/* Opening a PRDP run: what is cheap to refuse comes first, then prompts, model, rewards, trainer; then the
+ * run begins. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,9 @@ static bool parse_size(struct tl_prdp_run *r, struct tl_err *err)
     char *end = NULL;
     long w = strtol(text, &end, 10), h = *end == 'x' || *end == 'X' ? strtol(end + 1, &end, 10) : 0;
     if (*end || w < 1 || h < 1 || w > MOST_SIDE || h > MOST_SIDE)
-        return tl_err_set(err, TL_USAGE, "--size %.40s: expected WIDTHxHEIGHT in pixels, 1 to %d each, such as 64x64", text, MOST_SIDE);
+        return tl_err_set(err, TL_USAGE,
+                          "--size %.40s: expected WIDTHxHEIGHT in pixels, 1 to %d each, such as 64x64", text,
+                          MOST_SIDE);
     r->width = (int)w;
     r->height = (int)h;
     return true;
@@ -51,23 +54,28 @@ static bool check_options(struct tl_prdp_run *r, struct tl_err *err)
     const struct tl_prdp_run_params *p = r->p;
     if (!p->model) return tl_err_set(err, TL_USAGE, "--model is missing: the pipeline that is fine-tuned");
     if (!p->prompts) return tl_err_set(err, TL_USAGE, "--prompts is missing: what is drawn");
-    if (p->reward.n == 0) return tl_err_set(err, TL_USAGE, "--reward is missing: what is trained on (tiller list rewards)");
+    if (p->reward.n == 0)
+        return tl_err_set(err, TL_USAGE, "--reward is missing: what is trained on (tiller list rewards)");
     if (p->sampler && *p->sampler && !tl_sampler_find(p->sampler))
         return tl_err_set(err, TL_USAGE, "--sampler %.40s: ddim and ddpm are possible", p->sampler);
     const struct tl_prdp_trainer_params tp = trainer_params(r);
     if (!parse_size(r, err) || !tl_prdp_trainer_check(&tp, err)) return false;
     if (p->passes * (long)p->minibatches == 1)
-        tl_log(TL_LOG_WARN, "one update per epoch: the clip cannot act, because the policy is its own snapshot; use --passes or --minibatches above 1");
+        tl_log(TL_LOG_WARN, "one update per epoch: the clip cannot act, because the policy is its own "
+                            "snapshot; use --passes or --minibatches above 1");
     return true;
 }
 
 static bool read_prompts(struct tl_prdp_run *r, struct tl_err *err)
 {
     const struct tl_prdp_run_params *p = r->p;
-    if (!tl_prompts_read(p->prompts, &r->prompts, err) || (p->eval_prompts && !tl_prompts_read(p->eval_prompts, &r->eval_prompts, err))) return false;
+    if (!tl_prompts_read(p->prompts, &r->prompts, err) ||
+        (p->eval_prompts && !tl_prompts_read(p->eval_prompts, &r->eval_prompts, err)))
+        return false;
     if (r->prompts.n > UINT32_MAX) return tl_err_set(err, TL_BAD_INPUT, "%s: too many prompts", p->prompts);
     if ((size_t)p->prompts_per_epoch > r->prompts.n)
-        return tl_err_set(err, TL_USAGE, "%s has %zu prompts, --prompts-per-epoch wants %d different ones", p->prompts, r->prompts.n, p->prompts_per_epoch);
+        return tl_err_set(err, TL_USAGE, "%s has %zu prompts, --prompts-per-epoch wants %d different ones",
+                          p->prompts, r->prompts.n, p->prompts_per_epoch);
     return true;
 }
 
@@ -76,7 +84,8 @@ static bool encode_prompts(struct tl_prdp_run *r, struct tl_err *err)
     const char **texts = malloc((r->prompts.n + 1) * sizeof *texts);
     if (!texts) return tl_err_set(err, TL_FAIL, "out of memory");
     for (size_t i = 0; i < r->prompts.n; i++) texts[i] = r->prompts.items[i].text;
-    bool ok = tl_pipeline_encode(r->pipeline, texts, r->prompts.n, &r->encoding, err) && tl_pipeline_encode(r->pipeline, &r->p->negative_prompt, 1, &r->negative, err);
+    bool ok = tl_pipeline_encode(r->pipeline, texts, r->prompts.n, &r->encoding, err) &&
+              tl_pipeline_encode(r->pipeline, &r->p->negative_prompt, 1, &r->negative, err);
     free(texts);
     return ok;
 }
@@ -85,9 +94,14 @@ static bool open_model(struct tl_prdp_run *r, struct tl_err *err)
 {
     r->pipeline = tl_pipeline_open(r->t.device, r->p->model, err);
     if (!r->pipeline) return false;
-    if (r->pipeline->xl) return tl_err_set(err, TL_BAD_INPUT, "%s: PRDP trains text-conditioned UNets of SD 1 and 2; this is an XL pipeline", r->p->model);
-    if (r->pipeline->vae->config.vae.out_channels != 3) return tl_err_set(err, TL_BAD_INPUT, "%s: its VAE makes no RGB pictures", r->p->model);
-    if (!tl_pipeline_latent_size(r->pipeline, r->height, r->width, &r->latent_h, &r->latent_w, err)) return false;
+    if (r->pipeline->xl)
+        return tl_err_set(err, TL_BAD_INPUT,
+                          "%s: PRDP trains text-conditioned UNets of SD 1 and 2; this is an XL pipeline",
+                          r->p->model);
+    if (r->pipeline->vae->config.vae.out_channels != 3)
+        return tl_err_set(err, TL_BAD_INPUT, "%s: its VAE makes no RGB pictures", r->p->model);
+    if (!tl_pipeline_latent_size(r->pipeline, r->height, r->width, &r->latent_h, &r->latent_w, err))
+        return false;
     int factor = tl_vae_factor(&r->pipeline->vae->config.vae);
     r->width = r->latent_w * factor;
     r->height = r->latent_h * factor;
@@ -96,9 +110,13 @@ static bool open_model(struct tl_prdp_run *r, struct tl_err *err)
     return r->codec && encode_prompts(r, err);
 }
 
-static struct tl_reward_set *open_rewards(struct tl_prdp_run *r, const struct tl_strings *specs, struct tl_err *err)
+static struct tl_reward_set *open_rewards(struct tl_prdp_run *r, const struct tl_strings *specs,
+                                          struct tl_err *err)
 {
-    return tl_reward_set_open(&(struct tl_reward_set_params){.specs = specs->items, .n_specs = specs->n, .raw = r->p->raw_rewards, .device = r->t.device}, err);
+    return tl_reward_set_open(
+        &(struct tl_reward_set_params){
+            .specs = specs->items, .n_specs = specs->n, .raw = r->p->raw_rewards, .device = r->t.device},
+        err);
 }
 
 static bool open_all_rewards(struct tl_prdp_run *r, struct tl_err *err)
@@ -120,7 +138,8 @@ static void warn_of_targets(const struct tl_lora_spec *lora, const struct tl_sto
         for (int32_t i = 0; i < layout->n_entries && !found; i++) {
             char layer[512];
             size_t n = strlen(layout->entries[i].name), cut = sizeof ending - 1;
-            if (n <= cut || n >= sizeof layer || strcmp(layout->entries[i].name + n - cut, ending) != 0) continue;
+            if (n <= cut || n >= sizeof layer || strcmp(layout->entries[i].name + n - cut, ending) != 0)
+                continue;
             memcpy(layer, layout->entries[i].name, n - cut);
             layer[n - cut] = 0;
             found = tl_lora_rank(&one, layer) > 0;
@@ -133,7 +152,8 @@ static bool make_trainer(struct tl_prdp_run *r, struct tl_err *err)
 {
     const struct tl_prdp_run_params *p = r->p;
     struct tl_prdp_trainer_params tp = trainer_params(r);
-    if (!tl_lora_spec_parse(p->targets, p->rank, p->alpha > 0 ? p->alpha : p->rank, &r->lora, err)) return false;
+    if (!tl_lora_spec_parse(p->targets, p->rank, p->alpha > 0 ? p->alpha : p->rank, &r->lora, err))
+        return false;
     tp.unet = r->pipeline->unet;
     tp.scheduler = &r->pipeline->scheduler;
     tp.height = r->latent_h;
@@ -143,24 +163,33 @@ static bool make_trainer(struct tl_prdp_run *r, struct tl_err *err)
     r->trainer = tl_prdp_trainer_create(&tp, err);
     if (!r->trainer) return false;
     if (!p->full) warn_of_targets(&r->lora, r->trainer->weights->layout);
-    tl_log(TL_LOG_INFO, "beta is %.4g reward per nat; the last step's variance: %s; %.1f MB besides the weights", tl_prdp_beta_nats(&r->trainer->p.loss),
-           tl_last_step_name(tp.sampling.last), (double)tl_prdp_trainer_bytes(r->trainer) / 1e6);
+    tl_log(TL_LOG_INFO,
+           "beta is %.4g reward per nat; the last step's variance: %s; %.1f MB besides the weights",
+           tl_prdp_beta_nats(&r->trainer->p.loss), tl_last_step_name(tp.sampling.last),
+           (double)tl_prdp_trainer_bytes(r->trainer) / 1e6);
     size_t pictures;
-    if (!tl_checked_mul(r->trainer->n, r->bytes, &pictures)) return tl_err_set(err, TL_USAGE, "too many samples of %dx%d", r->width, r->height);
+    if (!tl_checked_mul(r->trainer->n, r->bytes, &pictures))
+        return tl_err_set(err, TL_USAGE, "too many samples of %dx%d", r->width, r->height);
     r->drawn = calloc((size_t)p->prompts_per_epoch, sizeof *r->drawn);
     r->rewards = calloc(r->trainer->n, sizeof *r->rewards);
     r->rgb = malloc(pictures);
-    if (!r->drawn || !r->rewards || !r->rgb) return tl_err_set(err, TL_FAIL, "out of memory for %zu pictures of %dx%d", r->trainer->n, r->width, r->height);
+    if (!r->drawn || !r->rewards || !r->rgb)
+        return tl_err_set(err, TL_FAIL, "out of memory for %zu pictures of %dx%d", r->trainer->n, r->width,
+                          r->height);
     return tl_prdp_draw_prompts(r, 0, err);
 }
 
 bool tl_prdp_open(struct tl_prdp_run *r, const struct tl_options *options, struct tl_err *err)
 {
-    const struct tl_run_input inputs[] = {{"prompts", r->p->prompts, NULL}, {"eval_prompts", r->p->eval_prompts, NULL}};
-    if (!check_options(r, err) || !read_prompts(r, err) || !tl_training_open(&r->t, r->job, r->p->out, r->p->resume, err)) return false;
+    const struct tl_run_input inputs[] = {{"prompts", r->p->prompts, NULL},
+                                          {"eval_prompts", r->p->eval_prompts, NULL}};
+    if (!check_options(r, err) || !read_prompts(r, err) ||
+        !tl_training_open(&r->t, r->job, r->p->out, r->p->resume, err))
+        return false;
     if (!open_model(r, err) || !open_all_rewards(r, err) || !make_trainer(r, err)) return false;
     if (!tl_prdp_eval_init(r, &r->trained, "trained", &r->prompts, EVAL_FIRST, err)) return false;
-    if (r->eval_prompts.n && !tl_prdp_eval_init(r, &r->others, "other", &r->eval_prompts, OTHERS_FIRST, err)) return false;
+    if (r->eval_prompts.n && !tl_prdp_eval_init(r, &r->others, "other", &r->eval_prompts, OTHERS_FIRST, err))
+        return false;
     if (!tl_training_begin(&r->t, options, "prdp", inputs, r->p->eval_prompts ? 2 : 1, err)) return false;
     if (r->t.folder->resumes && !tl_prdp_load(r, err)) return false;
     r->metrics = tl_run_metrics_open(r->t.folder->path, r->t.folder->resumes ? r->epoch : -1, err);

@@ -70,24 +70,29 @@ const char *tl_prdp_prompt(void *run, size_t sample);
 bool tl_prdp_draw(struct tl_prdp_run *r, struct tl_err *err);
 /* Pictures of latents [n][h][w][c]: rgb [n][height][width][3]. */
 bool tl_prdp_decode(struct tl_prdp_run *r, const float *latents, size_t n, uint8_t *rgb, struct tl_err *err);
-/* Scores of n pictures, numbered from `first` in messages; prompt_of gives each one's text. Either output may be NULL
- * (tl_reward_set_score). */
-bool tl_prdp_score(struct tl_prdp_run *r, struct tl_reward_set *set, const uint8_t *rgb, size_t first, size_t n,
-                   const char *(*prompt_of)(void *user, size_t i), void *user, double *out_total, double *out_parts, struct tl_err *err);
+/* Scores of n pictures, numbered from `first` in messages; prompt_of gives each one's text. Either output may
+ * be NULL (tl_reward_set_score). */
+bool tl_prdp_score(struct tl_prdp_run *r, struct tl_reward_set *set, const uint8_t *rgb, size_t first,
+                   size_t n, const char *(*prompt_of)(void *user, size_t i), void *user, double *out_total,
+                   double *out_parts, struct tl_err *err);
 
 /* ---- prdp_standard.c ---- */
-/* Sums of several rewards are standardised by samples of the untouched model; the numbers are kept in run.json under `key`, where a
- * run that goes on finds them. May be interrupted. */
-bool tl_prdp_standardise(struct tl_prdp_run *r, struct tl_reward_set *set, const char *key, struct tl_err *err);
+/* Sums of several rewards are standardised by samples of the untouched model; the numbers are kept in
+ * run.json under `key`, where a run that goes on finds them. May be interrupted. */
+bool tl_prdp_standardise(struct tl_prdp_run *r, struct tl_reward_set *set, const char *key,
+                         struct tl_err *err);
 
 /* ---- prdp_eval.c ---- */
-bool tl_prdp_eval_init(struct tl_prdp_run *r, struct tl_prdp_eval *e, const char *name, const struct tl_prompts *prompts, uint32_t first, struct tl_err *err);
+bool tl_prdp_eval_init(struct tl_prdp_run *r, struct tl_prdp_eval *e, const char *name,
+                       const struct tl_prompts *prompts, uint32_t first, struct tl_err *err);
 void tl_prdp_eval_finish(struct tl_prdp_eval *e);
-/* Draws and scores; into before or after. A reading before training may be interrupted (TL_INTERRUPTED): there is nothing to lose yet. */
+/* Draws and scores; into before or after. A reading before training may be interrupted (TL_INTERRUPTED):
+ * there is nothing to lose yet. */
 bool tl_prdp_eval_read(struct tl_prdp_run *r, struct tl_prdp_eval *e, bool after, struct tl_err *err);
 
 /* ---- prdp_report.c ---- */
-/* result.json, summary.txt, before_after.png, curve.png in the run's folder, and the summary's lines to the log. */
+/* result.json, summary.txt, before_after.png, curve.png in the run's folder, and the summary's lines to the
+ * log. */
 bool tl_prdp_report(struct tl_prdp_run *r, struct tl_err *err);
 
 /* ---- prdp_save.c ---- */

@@ -18,8 +18,10 @@ static bool score_untouched(struct tl_prdp_run *r, struct tl_reward_set *set, do
     for (size_t done = 0, take; ok && done < n; done += take) {
         take = n - done < most ? n - done : most;
         ok = tl_interrupt_check("reading the untouched model", err) &&
-             tl_prdp_trainer_sample(r->trainer, &c, take, r->job->seed + 1, FIRST + (uint32_t)done, true, latents, err) &&
-             tl_prdp_decode(r, latents, take, r->rgb, err) && tl_prdp_score(r, set, r->rgb, 0, take, tl_prdp_prompt, r, NULL, out + done * parts, err);
+             tl_prdp_trainer_sample(r->trainer, &c, take, r->job->seed + 1, FIRST + (uint32_t)done, true,
+                                    latents, err) &&
+             tl_prdp_decode(r, latents, take, r->rgb, err) &&
+             tl_prdp_score(r, set, r->rgb, 0, take, tl_prdp_prompt, r, NULL, out + done * parts, err);
     }
     free(latents);
     return ok;
@@ -38,7 +40,8 @@ static bool measure(struct tl_prdp_run *r, struct tl_reward_set *set, const char
 {
     double *scores = malloc(SAMPLES * tl_reward_set_count(set) * sizeof *scores);
     bool ok = scores || tl_err_set(err, TL_FAIL, "out of memory");
-    ok = ok && score_untouched(r, set, scores, err) && tl_reward_set_measure(set, scores, SAMPLES, err) && keep(r, set, key, err);
+    ok = ok && score_untouched(r, set, scores, err) && tl_reward_set_measure(set, scores, SAMPLES, err) &&
+         keep(r, set, key, err);
     free(scores);
     return ok;
 }
@@ -50,8 +53,10 @@ static bool recall(struct tl_reward_set *set, const cJSON *list, struct tl_err *
     struct tl_reward_standard *s = calloc(parts, sizeof *s);
     bool ok = s && cJSON_GetArraySize(list) == (int)parts;
     for (size_t k = 0; ok && k < parts; k++) {
-        const cJSON *pair = cJSON_GetArrayItem(list, (int)k), *mean = cJSON_GetArrayItem(pair, 0), *deviation = cJSON_GetArrayItem(pair, 1);
-        ok = cJSON_IsNumber(mean) && cJSON_IsNumber(deviation) && isfinite(mean->valuedouble) && deviation->valuedouble > 0;
+        const cJSON *pair = cJSON_GetArrayItem(list, (int)k), *mean = cJSON_GetArrayItem(pair, 0),
+                    *deviation = cJSON_GetArrayItem(pair, 1);
+        ok = cJSON_IsNumber(mean) && cJSON_IsNumber(deviation) && isfinite(mean->valuedouble) &&
+             deviation->valuedouble > 0;
         if (ok) s[k] = (struct tl_reward_standard){mean->valuedouble, deviation->valuedouble};
     }
     ok = ok && tl_reward_set_standardise(set, s, err);
@@ -59,14 +64,17 @@ static bool recall(struct tl_reward_set *set, const cJSON *list, struct tl_err *
     return ok;
 }
 
-bool tl_prdp_standardise(struct tl_prdp_run *r, struct tl_reward_set *set, const char *key, struct tl_err *err)
+bool tl_prdp_standardise(struct tl_prdp_run *r, struct tl_reward_set *set, const char *key,
+                         struct tl_err *err)
 {
     if (!set || !tl_reward_set_needs_standard(set)) return true;
     cJSON *about = tl_run_folder_read_about(r->t.folder, err);
     if (!about) return false;
     const cJSON *list = tl_json_get(about, key);
-    bool ok = list || r->untouched_read ? recall(set, list, err) || tl_err_set(err, TL_BAD_INPUT, "run.json has no %s for these rewards", key)
-                                        : measure(r, set, key, err);
+    bool ok = list || r->untouched_read
+                  ? recall(set, list, err) ||
+                        tl_err_set(err, TL_BAD_INPUT, "run.json has no %s for these rewards", key)
+                  : measure(r, set, key, err);
     cJSON_Delete(about);
     return ok;
 }

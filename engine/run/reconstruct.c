@@ -26,7 +26,8 @@ static uint8_t to_byte(float x)
     return (uint8_t)lrintf(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-bool tl_reconstruct(struct tl_device *device, const char *folder, const struct tl_dataset *data, uint8_t **out, struct tl_err *err)
+bool tl_reconstruct(struct tl_device *device, const char *folder, const struct tl_dataset *data,
+                    uint8_t **out, struct tl_err *err)
 {
     size_t n_px = (size_t)data->width * (size_t)data->height * 3;
     struct tl_component *vae = tl_component_open(device, folder, err);
@@ -39,8 +40,11 @@ bool tl_reconstruct(struct tl_device *device, const char *folder, const struct t
     bool ok = e && px && *out && tl_exec_bind(e, TL_SET_BASE, vae->store, err);
     for (int i = 0; ok && i < data->n; i += BATCH) {
         int n = data->n - i < BATCH ? data->n - i : BATCH;
-        for (int j = 0; j < BATCH; j++) tl_dataset_pixels(data, j < n ? i + j : i, 0, 0, data->height, data->width, px + (size_t)j * n_px);
-        ok = tl_exec_write(e, "pixels", px, err) && tl_exec_run(e, err) && tl_exec_read(e, "pixels_out", px, err);
+        for (int j = 0; j < BATCH; j++)
+            tl_dataset_pixels(data, j < n ? i + j : i, 0, 0, data->height, data->width,
+                              px + (size_t)j * n_px);
+        ok = tl_exec_write(e, "pixels", px, err) && tl_exec_run(e, err) &&
+             tl_exec_read(e, "pixels_out", px, err);
         for (size_t k = 0; ok && k < (size_t)n * n_px; k++) (*out)[(size_t)i * n_px + k] = to_byte(px[k]);
     }
     tl_exec_destroy(&e);

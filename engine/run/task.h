@@ -1,7 +1,8 @@
-/* A method that trains from data, as the training loop sees it: something that adds the gradient of batch number k to a store.
+/* A method that trains from data, as the training loop sees it: something that adds the gradient of batch
+ * number k to a store.
  *
- * The loop (train_loop.h) owns optimiser, schedule, EMA, checkpoints and progress; a task owns model, data and graphs. Batch k is a
- * function of (seed, k) alone, so that a resumed run goes on with the same bytes. */
+ * The loop (train_loop.h) owns optimiser, schedule, EMA, checkpoints and progress; a task owns model, data
+ * and graphs. Batch k is a function of (seed, k) alone, so that a resumed run goes on with the same bytes. */
 #ifndef TL_RUN_TASK_H
 #define TL_RUN_TASK_H
 
@@ -21,8 +22,8 @@ struct tl_task {
     void (*destroy)(void *self);
 };
 
-/* Shuffled passes over n items: item j of batch `step` of `batch` items, each pass a new permutation. `order` is scratch for n numbers
- * that keeps the current pass; *pass starts at UINT64_MAX. */
+/* Shuffled passes over n items: item j of batch `step` of `batch` items, each pass a new permutation. `order`
+ * is scratch for n numbers that keeps the current pass; *pass starts at UINT64_MAX. */
 struct tl_task_order {
     uint64_t seed;
     uint32_t n;

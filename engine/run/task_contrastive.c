@@ -11,11 +11,12 @@
 #include "run/reconstruct.h"
 #include "tensor/exec.h"
 
-#define MASKED (-1e9f)
+#define MASKED        (-1e9f)
 #define GROUND_WEIGHT 0.05f /* of patches without a label, against 1 */
 
 /* OpenAI's normalisation, which transformers' preprocessor_config.json repeats. */
-static const float mean[3] = {0.48145466f, 0.4578275f, 0.40821073f}, deviation[3] = {0.26862954f, 0.26130258f, 0.27577711f};
+static const float mean[3] = {0.48145466f, 0.4578275f, 0.40821073f},
+                   deviation[3] = {0.26862954f, 0.26130258f, 0.27577711f};
 
 struct task {
     struct tl_component *clip;
@@ -51,7 +52,8 @@ static tl_val build_patch_loss(struct tl_nn *nn, const struct task *t, tl_val hi
         snprintf(name, sizeof name, "patch_targets.%d", k);
         int64_t classes = t->extras.n_classes[k];
         tl_val logits = tl_nn_linear(&aux, states, classes, true, "patch_head.%d", k);
-        tl_val targets = tl_input(g, name, TL_F32, tl_shape3(b, patches, classes)); /* weights that sum to 1 */
+        tl_val targets =
+            tl_input(g, name, TL_F32, tl_shape3(b, patches, classes)); /* weights that sum to 1 */
         tl_val one = cross_entropy(g, logits, targets);
         loss = loss < 0 ? one : tl_add(g, loss, one);
     }
@@ -65,15 +67,20 @@ static tl_val build_loss(struct tl_nn *nn, const struct task *t, bool patches)
     int64_t b = t->p.batch, texts = t->extras.n_negatives ? 2 * b : b;
     struct tl_clip_text_out text;
     struct tl_clip_vision_out vision;
-    tl_val ids = tl_input(g, "input_ids", TL_I32, tl_shape2(texts, t->tokens)), rows = tl_input(g, "eos_rows", TL_I32, tl_shape1(texts));
+    tl_val ids = tl_input(g, "input_ids", TL_I32, tl_shape2(texts, t->tokens)),
+           rows = tl_input(g, "eos_rows", TL_I32, tl_shape1(texts));
     tl_clip_text_build(nn, &c->text, ids, TL_NONE, rows, true, 0, &text);
-    tl_clip_vision_build(nn, &c->vision, tl_input(g, "pixel_values", TL_F32, tl_shape4(b, t->side, t->side, 3)), true, &vision);
-    tl_val logits = tl_clip_logits(nn, tl_nn_normalize(nn, vision.embeds), tl_nn_normalize(nn, text.embeds)); /* [B, texts] */
+    tl_clip_vision_build(nn, &c->vision,
+                         tl_input(g, "pixel_values", TL_F32, tl_shape4(b, t->side, t->side, 3)), true,
+                         &vision);
+    tl_val logits = tl_clip_logits(nn, tl_nn_normalize(nn, vision.embeds),
+                                   tl_nn_normalize(nn, text.embeds)); /* [B, texts] */
     tl_val to_text = tl_add(g, logits, tl_input(g, "mask", TL_F32, tl_shape2(b, texts)));
     tl_val square = tl_permute(g, tl_slice(g, logits, 1, 0, b), (const int32_t[]){1, 0});
     tl_val to_image = tl_add(g, square, tl_input(g, "mask_text", TL_F32, tl_shape2(b, b)));
     tl_val pick = tl_input(g, "pick", TL_F32, tl_shape2(b, texts));
-    tl_val loss = tl_add(g, cross_entropy(g, to_text, pick), cross_entropy(g, to_image, tl_slice(g, pick, 1, 0, b)));
+    tl_val loss =
+        tl_add(g, cross_entropy(g, to_text, pick), cross_entropy(g, to_image, tl_slice(g, pick, 1, 0, b)));
     loss = tl_scale(g, loss, 0.5f);
     tl_output(g, loss, "contrastive");
     tl_output(g, logits, "logits");
@@ -95,7 +102,9 @@ static struct tl_exec *plan(struct task *t, struct tl_err *err)
     struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE};
     tl_val loss = build_loss(&nn, t, patches), one = tl_fill(g, tl_shape1(1), 1);
     tl_output(g, loss, "loss");
-    tl_graph_backward(g, &(struct tl_backward_params){.outputs = &loss, .cotangents = &one, .n_outputs = 1,
+    tl_graph_backward(g, &(struct tl_backward_params){.outputs = &loss,
+                                                      .cotangents = &one,
+                                                      .n_outputs = 1,
                                                       .param_sets = 1u << TL_SET_BASE | 1u << TL_SET_AUX});
     if (patches && tl_graph_ok(g, err)) {
         const struct tl_graph *const graphs[1] = {g};
@@ -113,21 +122,24 @@ static struct tl_exec *plan(struct task *t, struct tl_err *err)
 static const char *negative_of(const struct task *t, int item, uint64_t step, int j)
 {
     int first = t->extras.first_negative[item], n = t->extras.first_negative[item + 1] - first;
-    struct tl_rng_key key = {.seed = t->p.seed, .stream = TL_RNG_AUGMENT, .sample = (uint32_t)j, .step = (uint32_t)step};
+    struct tl_rng_key key = {
+        .seed = t->p.seed, .stream = TL_RNG_AUGMENT, .sample = (uint32_t)j, .step = (uint32_t)step};
     return n > 0 ? t->extras.negatives[first + (int)tl_rng_below(key, 1000000, (uint32_t)n)] : NULL;
 }
 
 /* Normalised pixels; half of the pictures through the VAE where there is one, noise up to the limit. */
 static void fill_pixels(struct task *t, int item, uint64_t step, int j)
 {
-    struct tl_rng_key key = {.seed = t->p.seed, .stream = TL_RNG_AUGMENT, .sample = (uint32_t)j, .step = (uint32_t)step};
+    struct tl_rng_key key = {
+        .seed = t->p.seed, .stream = TL_RNG_AUGMENT, .sample = (uint32_t)j, .step = (uint32_t)step};
     size_t n = (size_t)t->side * (size_t)t->side * 3;
     float *out = t->pixels + (size_t)j * n;
     bool through = t->seen_through_vae && tl_rng_uniform(key, 1000001) < 0.5f;
     const uint8_t *px = (through ? t->seen_through_vae : t->data.px) + (size_t)item * n;
     tl_rng_normal(key, 0, n, out);
     float level = (float)t->p.noise * tl_rng_uniform(key, 1000002) * 0.5f;
-    for (size_t k = 0; k < n; k++) out[k] = ((float)px[k] / 255.0f + level * out[k] - mean[k % 3]) / deviation[k % 3];
+    for (size_t k = 0; k < n; k++)
+        out[k] = ((float)px[k] / 255.0f + level * out[k] - mean[k % 3]) / deviation[k % 3];
 }
 
 static void fill_masks(struct task *t, const char *const *texts, int n_texts)
@@ -153,20 +165,26 @@ static void fill_patch_targets(struct task *t, const uint32_t *items)
         for (int pass = 0; pass < 2; pass++)
             for (int j = 0; j < t->p.batch; j++)
                 for (int p = 0; p < patches; p++) {
-                    int label = t->extras.labels[((size_t)items[j] * (size_t)t->extras.n_channels + (size_t)k) * (size_t)patches + (size_t)p];
+                    int label =
+                        t->extras.labels[((size_t)items[j] * (size_t)t->extras.n_channels + (size_t)k) *
+                                             (size_t)patches +
+                                         (size_t)p];
                     float w = label ? 1 : GROUND_WEIGHT;
                     if (pass == 0)
                         sum += w;
                     else
-                        out[((size_t)j * (size_t)patches + (size_t)p) * (size_t)classes + (size_t)label] = w / sum;
+                        out[((size_t)j * (size_t)patches + (size_t)p) * (size_t)classes + (size_t)label] =
+                            w / sum;
                 }
     }
 }
 
 static bool upload(struct task *t, struct tl_err *err)
 {
-    bool ok = tl_exec_write(t->exec, "pixel_values", t->pixels, err) && tl_exec_write(t->exec, "input_ids", t->ids, err) &&
-              tl_exec_write(t->exec, "eos_rows", t->rows, err) && tl_exec_write(t->exec, "mask", t->mask, err) &&
+    bool ok = tl_exec_write(t->exec, "pixel_values", t->pixels, err) &&
+              tl_exec_write(t->exec, "input_ids", t->ids, err) &&
+              tl_exec_write(t->exec, "eos_rows", t->rows, err) &&
+              tl_exec_write(t->exec, "mask", t->mask, err) &&
               tl_exec_write(t->exec, "mask_text", t->mask_text, err);
     for (int k = 0; ok && t->aux && k < t->extras.n_channels; k++) {
         char name[32];
@@ -187,7 +205,9 @@ static bool accuracy(struct task *t, int n_texts, double *out, struct tl_err *er
     }
     for (int i = 0; i < b; i++) {
         bool best = true;
-        for (int k = 0; k < n_texts; k++) best &= k == i || t->mask[i * n_texts + k] < 0 || logits[i * n_texts + k] < logits[i * n_texts + i];
+        for (int k = 0; k < n_texts; k++)
+            best &=
+                k == i || t->mask[i * n_texts + k] < 0 || logits[i * n_texts + k] < logits[i * n_texts + i];
         hits += best;
     }
     free(logits);
@@ -210,7 +230,9 @@ static bool gradient(void *self, uint64_t step, double out[TL_TASK_METRICS], str
         fill_pixels(t, (int)items[j], step, j);
     }
     for (int k = 0; k < n_texts; k++)
-        if (!tl_clip_bpe_encode(t->tokenizer, texts[k], (size_t)t->tokens, t->ids + (size_t)k * (size_t)t->tokens, NULL, NULL, NULL, err)) return false;
+        if (!tl_clip_bpe_encode(t->tokenizer, texts[k], (size_t)t->tokens,
+                                t->ids + (size_t)k * (size_t)t->tokens, NULL, NULL, NULL, err))
+            return false;
     tl_clip_eos_rows(&t->clip->config.clip.text, t->ids, n_texts, t->tokens, t->rows);
     fill_masks(t, texts, n_texts);
     fill_patch_targets(t, items);
@@ -254,7 +276,8 @@ static bool save_preprocessor(const struct task *t, const char *folder, struct t
 static bool save(void *self, struct tl_store *weights, const char *folder, struct tl_err *err)
 {
     struct task *t = self;
-    return tl_component_save(t->clip, weights, folder, TL_ST_F32, err) && tl_clip_bpe_save(t->tokenizer, folder, err) && save_preprocessor(t, folder, err);
+    return tl_component_save(t->clip, weights, folder, TL_ST_F32, err) &&
+           tl_clip_bpe_save(t->tokenizer, folder, err) && save_preprocessor(t, folder, err);
 }
 
 static void destroy(void *self)
@@ -290,7 +313,8 @@ static bool allocate(struct task *t, struct tl_err *err)
     t->rows = malloc(texts * sizeof(int32_t));
     bool ok = t->pixels && t->mask && t->mask_text && t->ids && t->rows;
     for (int k = 0; ok && k < t->extras.n_channels; k++) {
-        t->patch_targets[k] = malloc(b * (size_t)t->extras.n_patches * (size_t)t->extras.n_classes[k] * sizeof(float));
+        t->patch_targets[k] =
+            malloc(b * (size_t)t->extras.n_patches * (size_t)t->extras.n_classes[k] * sizeof(float));
         ok = t->patch_targets[k] != NULL;
     }
     return ok || tl_err_set(err, TL_FAIL, "out of memory");
@@ -313,25 +337,35 @@ static bool prepare(struct task *t, struct tl_err *err)
     struct tl_device *d = t->clip->store->device;
     struct tl_clip_bpe_info info = tl_clip_bpe_info(t->tokenizer);
     if (info.n_vocab > (size_t)c->text.vocab)
-        return tl_err_set(err, TL_BAD_INPUT, "the tokenizer has %zu tokens, the text tower %d", info.n_vocab, c->text.vocab);
-    if (c->vision.channels != 3) return tl_err_set(err, TL_BAD_INPUT, "the vision tower takes %d channels; pictures have 3", c->vision.channels);
+        return tl_err_set(err, TL_BAD_INPUT, "the tokenizer has %zu tokens, the text tower %d", info.n_vocab,
+                          c->text.vocab);
+    if (c->vision.channels != 3)
+        return tl_err_set(err, TL_BAD_INPUT, "the vision tower takes %d channels; pictures have 3",
+                          c->vision.channels);
     t->tokens = c->text.positions;
     t->side = c->vision.image_size;
     int grid = t->side / c->vision.patch;
     if (!tl_dataset_load(t->p.data, t->side, t->side, true, t->p.strict, &t->data, err)) return false;
-    if (t->data.n < t->p.batch) return tl_err_set(err, TL_USAGE, "a batch of %d from %d pictures", t->p.batch, t->data.n);
+    if (t->data.n < t->p.batch)
+        return tl_err_set(err, TL_USAGE, "a batch of %d from %d pictures", t->p.batch, t->data.n);
     if (!tl_caption_extras_read(&t->data, grid * grid, &t->extras, err)) return false;
     if (t->p.vae && !tl_reconstruct(d, t->p.vae, &t->data, &t->seen_through_vae, err)) return false;
-    if (!tl_task_order_init(&t->order, t->p.seed, (uint32_t)t->data.n, err) || !allocate(t, err)) return false;
+    if (!tl_task_order_init(&t->order, t->p.seed, (uint32_t)t->data.n, err) || !allocate(t, err))
+        return false;
     t->grads = tl_store_create(d, t->clip->layout, err);
     t->exec = t->grads ? plan(t, err) : NULL;
-    if (!t->exec || !tl_exec_bind(t->exec, TL_SET_BASE, t->clip->store, err) || !tl_exec_bind(t->exec, TL_SET_BASE + TL_SET_GRADS, t->grads, err)) return false;
-    if (t->aux && (!tl_exec_bind(t->exec, TL_SET_AUX, t->aux, err) || !tl_exec_bind(t->exec, TL_SET_AUX + TL_SET_GRADS, t->aux_grads, err))) return false;
+    if (!t->exec || !tl_exec_bind(t->exec, TL_SET_BASE, t->clip->store, err) ||
+        !tl_exec_bind(t->exec, TL_SET_BASE + TL_SET_GRADS, t->grads, err))
+        return false;
+    if (t->aux && (!tl_exec_bind(t->exec, TL_SET_AUX, t->aux, err) ||
+                   !tl_exec_bind(t->exec, TL_SET_AUX + TL_SET_GRADS, t->aux_grads, err)))
+        return false;
     return write_pick(t, err);
 }
 
-bool tl_task_contrastive_create(struct tl_component *clip, struct tl_clip_bpe *tokenizer, const struct tl_task_contrastive_params *params,
-                                struct tl_task *out, struct tl_err *err)
+bool tl_task_contrastive_create(struct tl_component *clip, struct tl_clip_bpe *tokenizer,
+                                const struct tl_task_contrastive_params *params, struct tl_task *out,
+                                struct tl_err *err)
 {
     struct task *t = calloc(1, sizeof *t);
     if (!t) {
@@ -346,8 +380,15 @@ bool tl_task_contrastive_create(struct tl_component *clip, struct tl_clip_bpe *t
         destroy(t);
         return false;
     }
-    *out = (struct tl_task){.self = t, .weights = clip->store, .grads = t->grads, .aux_weights = t->aux, .aux_grads = t->aux_grads,
-                            .metrics = {"loss", "contrastive", "patch", "accuracy"}, .items_per_step = (uint64_t)params->batch,
-                            .gradient = gradient, .save = save, .destroy = destroy};
+    *out = (struct tl_task){.self = t,
+                            .weights = clip->store,
+                            .grads = t->grads,
+                            .aux_weights = t->aux,
+                            .aux_grads = t->aux_grads,
+                            .metrics = {"loss", "contrastive", "patch", "accuracy"},
+                            .items_per_step = (uint64_t)params->batch,
+                            .gradient = gradient,
+                            .save = save,
+                            .destroy = destroy};
     return true;
 }

@@ -13,21 +13,29 @@ struct tl_training {
     struct tl_run_folder *folder;
 };
 
-/* Opens the device and locks the folder. Nothing is written yet: what fails before tl_training_begin leaves a folder that is no run,
- * so that the same command works once its cause is gone. Closing an empty one is fine. */
-bool tl_training_open(struct tl_training *t, const struct tl_job *job, const char *out, bool resume, struct tl_err *err);
+/* Opens the device and locks the folder. Nothing is written yet: what fails before tl_training_begin leaves a
+ * folder that is no run, so that the same command works once its cause is gone. Closing an empty one is fine.
+ */
+bool tl_training_open(struct tl_training *t, const struct tl_job *job, const char *out, bool resume,
+                      struct tl_err *err);
 
-/* Writes config.json and run.json (`inputs`: files whose hashes are recorded): from here on the folder is a run. */
-bool tl_training_begin(struct tl_training *t, const struct tl_options *options, const char *method, const struct tl_run_input *inputs, size_t n_inputs,
-                       struct tl_err *err);
-/* Takes a begun run back that failed before it had anything to keep: the folder is no run again. Not for one that is resumed. */
+/* Writes config.json and run.json (`inputs`: files whose hashes are recorded): from here on the folder is a
+ * run. */
+bool tl_training_begin(struct tl_training *t, const struct tl_options *options, const char *method,
+                       const struct tl_run_input *inputs, size_t n_inputs, struct tl_err *err);
+/* Takes a begun run back that failed before it had anything to keep: the folder is no run again. Not for one
+ * that is resumed. */
 void tl_training_forget(struct tl_training *t);
 void tl_training_close(struct tl_training *t);
 
 extern const struct tl_option tl_vae_options[], tl_contrastive_options[], tl_sft_options[], tl_prdp_options[];
-bool tl_train_vae(const struct tl_job *job, struct tl_options *options, const void *params, struct tl_err *err);
-bool tl_train_contrastive(const struct tl_job *job, struct tl_options *options, const void *params, struct tl_err *err);
-bool tl_train_sft(const struct tl_job *job, struct tl_options *options, const void *params, struct tl_err *err);
-bool tl_train_prdp(const struct tl_job *job, struct tl_options *options, const void *params, struct tl_err *err);
+bool tl_train_vae(const struct tl_job *job, struct tl_options *options, const void *params,
+                  struct tl_err *err);
+bool tl_train_contrastive(const struct tl_job *job, struct tl_options *options, const void *params,
+                          struct tl_err *err);
+bool tl_train_sft(const struct tl_job *job, struct tl_options *options, const void *params,
+                  struct tl_err *err);
+bool tl_train_prdp(const struct tl_job *job, struct tl_options *options, const void *params,
+                   struct tl_err *err);
 
 #endif

@@ -1,5 +1,6 @@
-/* Training: methods are rows of one table; each has its own options, that the command line, config files and `tiller list
- * methods` walk. A run is a folder (config.json, run.json, metrics.jsonl, checkpoints/, samples/).
+/* Training: methods are rows of one table; each has its own options, that the command line, config files and
+ * `tiller list methods` walk. A run is a folder (config.json, run.json, metrics.jsonl, checkpoints/,
+ * samples/).
  *
  * Methods that train from data: vae, contrastive, sft. Methods that train from rewards: prdp. */
 #ifndef TILLER_TRAIN_H
@@ -10,12 +11,12 @@
 
 struct tl_method {
     const char *name, *help;
-    const char *trains;             /* component */
-    const char *from;               /* kind of data: "pictures", "captioned pictures", "rewards" */
+    const char *trains;              /* component */
+    const char *from;                /* kind of data: "pictures", "captioned pictures", "rewards" */
     const struct tl_option *options; /* ends at name NULL */
-    size_t params_size;             /* bytes of the struct that the options fill */
-    /* Runs to the end, to an error, or to an interrupt (TL_INTERRUPTED, a checkpoint is then written). `options` is bound to
-     * params: it is what config.json records. */
+    size_t params_size;              /* bytes of the struct that the options fill */
+    /* Runs to the end, to an error, or to an interrupt (TL_INTERRUPTED, a checkpoint is then written).
+     * `options` is bound to params: it is what config.json records. */
     bool (*run)(const struct tl_job *job, struct tl_options *options, const void *params, struct tl_err *err);
 };
 
@@ -36,10 +37,11 @@ struct tl_prdp_run_params {
     const char *model, *prompts, *out, *eval_prompts, *negative_prompt, *size, *targets, *sampler;
     struct tl_strings reward, eval_reward;
     bool raw_rewards, full, resume, checkpoint, ties_drop;
-    int epochs, prompts_per_epoch, samples_per_prompt, steps, passes, minibatches, rank, checkpoint_every, eval_every, resample_every, batch;
+    int epochs, prompts_per_epoch, samples_per_prompt, steps, passes, minibatches, rank, checkpoint_every,
+        eval_every, resample_every, batch;
     int eval_samples; /* per prompt */
     double eta, guidance, beta, clip, lr, beta1, beta2, weight_decay, clip_norm, alpha;
-    int reduce; /* 0 sum, 1 mean over dims, 2 mean over dims and steps */
+    int reduce;    /* 0 sum, 1 mean over dims, 2 mean over dims and steps */
     int last_step; /* 0 zero, 1 diffusers, 2 clamp */
 };
 

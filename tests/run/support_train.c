@@ -32,8 +32,12 @@ enum tl_code support_train(const struct support_train *run, struct tl_err *err)
     snprintf(out, sizeof out, "out=%s", run->out ? run->out : "");
     if (run->out) set(options, out);
     if (run->resume) set(options, "resume=true");
-    struct tl_job job = {.device = run->device ? run->device : "cpu", .threads = run->threads ? run->threads : 1,
-                         .seed = run->seed, .command = "tiller train", .progress = run->progress, .user = run->user};
+    struct tl_job job = {.device = run->device ? run->device : "cpu",
+                         .threads = run->threads ? run->threads : 1,
+                         .seed = run->seed,
+                         .command = "tiller train",
+                         .progress = run->progress,
+                         .user = run->user};
     bool ok = method->run(&job, options, params, err);
     assert_true(ok == (err->code == TL_OK));
     tl_options_destroy(&options);
@@ -80,7 +84,8 @@ static void add_row(struct tl_str *rows, const char *name, const struct tl_scene
     tl_str_printf(rows, "{\"file_name\": \"%s\", \"text\": \"%s\", \"negatives\": [", name, text);
     for (uint32_t i = 0; i < 2; i++) {
         struct tl_scene_spec other;
-        tl_scene_negative(&s->spec, (struct tl_rng_key){.stream = TL_RNG_TEST, .sample = index, .step = i}, &other);
+        tl_scene_negative(&s->spec, (struct tl_rng_key){.stream = TL_RNG_TEST, .sample = index, .step = i},
+                          &other);
         tl_scene_write(&other, text);
         tl_str_printf(rows, "%s\"%s\"", i ? ", " : "", text);
     }
@@ -101,7 +106,9 @@ void support_scenes(const char *path, int n)
     snprintf(folder, sizeof folder, "%s", path); /* support_path keeps its last results only */
     struct tl_image image = {0};
     struct tl_str rows = {0};
-    check_ok(tl_file_make_folder(folder, &err) && tl_image_init(&image, TL_SCENE_SIDE, TL_SCENE_SIDE, 3, &err), &err);
+    check_ok(tl_file_make_folder(folder, &err) &&
+                 tl_image_init(&image, TL_SCENE_SIDE, TL_SCENE_SIDE, 3, &err),
+             &err);
     for (int i = 0; i < n; i++) {
         struct tl_scene s;
         char name[32];
@@ -120,7 +127,8 @@ void support_prompts(const char *path, int n)
 {
     struct tl_str text = {0};
     for (int i = 0; i < n; i++) {
-        tl_str_printf(&text, "a %s %s\n", tl_scene_colour_name[i % TL_SCENE_COLOURS], tl_scene_shape_name[i / TL_SCENE_COLOURS % TL_SCENE_SHAPES]);
+        tl_str_printf(&text, "a %s %s\n", tl_scene_colour_name[i % TL_SCENE_COLOURS],
+                      tl_scene_shape_name[i / TL_SCENE_COLOURS % TL_SCENE_SHAPES]);
     }
     support_write(path, text.data);
     tl_str_finish(&text);
@@ -128,11 +136,16 @@ void support_prompts(const char *path, int n)
 
 void support_clip_config(const char *path)
 {
-    support_write(path, "{\"architectures\": [\"CLIPModel\"], \"model_type\": \"clip\", \"projection_dim\": 16, \"logit_scale_init_value\": 2.6592,\n"
-                        " \"text_config\": {\"hidden_size\": 16, \"intermediate_size\": 32, \"num_attention_heads\": 2, \"num_hidden_layers\": 1,\n"
-                        "  \"max_position_embeddings\": 24, \"projection_dim\": 16, \"hidden_act\": \"gelu\", \"model_type\": \"clip_text_model\"},\n"
-                        " \"vision_config\": {\"hidden_size\": 16, \"intermediate_size\": 32, \"num_attention_heads\": 2, \"num_hidden_layers\": 1,\n"
-                        "  \"image_size\": 16, \"patch_size\": 2, \"projection_dim\": 16, \"hidden_act\": \"gelu\", \"model_type\": \"clip_vision_model\"}}\n");
+    support_write(path, "{\"architectures\": [\"CLIPModel\"], \"model_type\": \"clip\", \"projection_dim\": "
+                        "16, \"logit_scale_init_value\": 2.6592,\n"
+                        " \"text_config\": {\"hidden_size\": 16, \"intermediate_size\": 32, "
+                        "\"num_attention_heads\": 2, \"num_hidden_layers\": 1,\n"
+                        "  \"max_position_embeddings\": 24, \"projection_dim\": 16, \"hidden_act\": "
+                        "\"gelu\", \"model_type\": \"clip_text_model\"},\n"
+                        " \"vision_config\": {\"hidden_size\": 16, \"intermediate_size\": 32, "
+                        "\"num_attention_heads\": 2, \"num_hidden_layers\": 1,\n"
+                        "  \"image_size\": 16, \"patch_size\": 2, \"projection_dim\": 16, \"hidden_act\": "
+                        "\"gelu\", \"model_type\": \"clip_vision_model\"}}\n");
 }
 
 static void copy(const char *from, const char *to)
@@ -149,13 +162,23 @@ void support_bare_pipeline(const char *path)
 {
     char folder[512];
     snprintf(folder, sizeof folder, "%s", path);
-    static const char *const files[] = {"model_index.json", "unet/config.json", "vae/config.json", "vae/diffusion_pytorch_model.safetensors",
-                                        "text_encoder/config.json", "text_encoder/model.safetensors", "tokenizer/vocab.json", "tokenizer/merges.txt",
-                                        "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json", "scheduler/scheduler_config.json"};
+    static const char *const files[] = {"model_index.json",
+                                        "unet/config.json",
+                                        "vae/config.json",
+                                        "vae/diffusion_pytorch_model.safetensors",
+                                        "text_encoder/config.json",
+                                        "text_encoder/model.safetensors",
+                                        "tokenizer/vocab.json",
+                                        "tokenizer/merges.txt",
+                                        "tokenizer/special_tokens_map.json",
+                                        "tokenizer/tokenizer_config.json",
+                                        "scheduler/scheduler_config.json"};
     static const char *const parts[] = {"unet", "vae", "text_encoder", "tokenizer", "scheduler"};
     struct tl_err err = {0};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) check_ok(tl_file_make_folder(support_path(folder, "%s", parts[i]), &err), &err);
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) copy(support_path(SUPPORT_PIPELINE, "%s", files[i]), support_path(folder, "%s", files[i]));
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        check_ok(tl_file_make_folder(support_path(folder, "%s", parts[i]), &err), &err);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        copy(support_path(SUPPORT_PIPELINE, "%s", files[i]), support_path(folder, "%s", files[i]));
 }
 
 /* ---- comparing ---- */
@@ -165,7 +188,9 @@ size_t support_column(const char *run, const char *phase, const char *name, doub
     struct tl_err err = {0};
     double *steps = NULL, *values = NULL;
     size_t n = 0;
-    check_ok(tl_run_metrics_column(support_path(run, "metrics.jsonl"), phase, name, &steps, &values, &n, &err), &err);
+    check_ok(
+        tl_run_metrics_column(support_path(run, "metrics.jsonl"), phase, name, &steps, &values, &n, &err),
+        &err);
     for (size_t i = 0; i < n && i < most; i++) out[i] = values[i];
     free(steps);
     free(values);

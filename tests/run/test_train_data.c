@@ -1,5 +1,5 @@
-/* Methods that train from data, on drawn scenes: they learn from a config alone and from a folder, what they save opens again, and a
- * run that is stopped, fails, or has other threads ends in the same bytes. */
+/* Methods that train from data, on drawn scenes: they learn from a config alone and from a folder, what they
+ * save opens again, and a run that is stopped, fails, or has other threads ends in the same bytes. */
 #include "support/check.h"
 #include "support_folder.h"
 #include "support_train.h"
@@ -22,7 +22,8 @@ struct method {
     const char *fresh;          /* option that starts it anew */
 };
 static struct method methods[] = {
-    {"vae", "diffusion_pytorch_model.safetensors", "model=" TL_SOURCE_DIR "/tests/fixtures/vae_sd/config.json"},
+    {"vae", "diffusion_pytorch_model.safetensors",
+     "model=" TL_SOURCE_DIR "/tests/fixtures/vae_sd/config.json"},
     {"contrastive", "model.safetensors", NULL},
     {"sft", "unet/diffusion_pytorch_model.safetensors", NULL},
 };
@@ -44,7 +45,8 @@ static int setup(void **state)
 }
 
 /* A run of `method` into NAME; more options end with NULL. */
-static struct support_train run_of(const struct method *m, const char *model, const char *name, const char *const *more)
+static struct support_train run_of(const struct method *m, const char *model, const char *name,
+                                   const char *const *more)
 {
     static const char *list[4][24];
     static char data[600], outs[4][600];
@@ -80,9 +82,12 @@ static void check_same_run(const char *a, const char *b, const struct method *m)
 static void test_learns(void **state)
 {
     (void)state;
-    static const char *const rates[METHODS] = {"lr=0.01", "lr=0.005", "lr=0.003"}, *const batches[METHODS] = {"batch=4", "batch=12", "batch=8"};
+    static const char *const rates[METHODS] = {"lr=0.01", "lr=0.005", "lr=0.003"}, *const batches[METHODS] = {
+                                                                                       "batch=4", "batch=12",
+                                                                                       "batch=8"};
     for (int i = 0; i < METHODS; i++) {
-        const char *const more[] = {"steps=80", "warmup=5", "log-every=10", "save-every=1000", rates[i], batches[i], NULL};
+        const char *const more[] = {"steps=80", "warmup=5", "log-every=10", "save-every=1000", rates[i],
+                                    batches[i], NULL};
         char out[32];
         double loss[8];
         snprintf(out, sizeof out, "learn-%s", methods[i].name);
@@ -122,7 +127,8 @@ static void test_opens_again(void **state)
     char spec[600];
     const char *specs[1] = {spec};
     snprintf(spec, sizeof spec, "clip:%s/learn-contrastive/model", place);
-    struct tl_reward_set *set = tl_reward_set_open(&(struct tl_reward_set_params){.specs = specs, .n_specs = 1, .device = d}, &err);
+    struct tl_reward_set *set =
+        tl_reward_set_open(&(struct tl_reward_set_params){.specs = specs, .n_specs = 1, .device = d}, &err);
     if (!set) fail_msg("%s", err.text);
     tl_reward_set_close(&set);
     tl_device_close(&d);
@@ -130,7 +136,8 @@ static void test_opens_again(void **state)
 
 /* ---- same bytes ---- */
 
-static const char *const short_run[] = {"steps=7", "warmup=2", "log-every=2", "save-every=3", "ema=0.9", NULL};
+static const char *const short_run[] = {"steps=7",      "warmup=2", "log-every=2",
+                                        "save-every=3", "ema=0.9",  NULL};
 
 static void test_stopped_at_every_step(void **state)
 {
@@ -139,7 +146,8 @@ static void test_stopped_at_every_step(void **state)
         char whole[32], stopped[32];
         snprintf(whole, sizeof whole, "whole-%s", methods[i].name);
         snprintf(stopped, sizeof stopped, "stopped-%s", methods[i].name);
-        struct support_train a = run_of(&methods[i], NULL, whole, short_run), b = run_of(&methods[i], NULL, stopped, short_run);
+        struct support_train a = run_of(&methods[i], NULL, whole, short_run),
+                             b = run_of(&methods[i], NULL, stopped, short_run);
         support_train_ok(&a);
         assert_int_equal(support_train_stopping(b), 7); /* a step a session */
         check_same_run(whole, stopped, &methods[i]);
@@ -187,7 +195,8 @@ static void test_threads_and_seeds(void **state)
         snprintf(whole, sizeof whole, "whole-%s", methods[i].name);
         snprintf(threads, sizeof threads, "threads-%s", methods[i].name);
         snprintf(seed, sizeof seed, "seed-%s", methods[i].name);
-        struct support_train two = run_of(&methods[i], NULL, threads, short_run), other = run_of(&methods[i], NULL, seed, short_run);
+        struct support_train two = run_of(&methods[i], NULL, threads, short_run),
+                             other = run_of(&methods[i], NULL, seed, short_run);
         two.threads = 2;
         other.seed = 5;
         support_train_ok(&two);
@@ -204,11 +213,14 @@ static void test_saves_the_average(void **state)
     struct tl_err err = {0};
     struct tl_device *d = tl_device_open(&(struct tl_device_params){.name = "cpu", .threads = 1}, &err);
     struct tl_component *vae = tl_component_open(d, support_path(place, "whole-vae/model"), &err);
-    struct tl_checkpoint *c = vae ? tl_checkpoint_open(support_newest_checkpoint(support_path(place, "whole-vae")), &err) : NULL;
+    struct tl_checkpoint *c =
+        vae ? tl_checkpoint_open(support_newest_checkpoint(support_path(place, "whole-vae")), &err) : NULL;
     if (!c) fail_msg("%s", err.text);
     size_t n = vae->layout->n_elements;
-    float *saved = malloc(n * sizeof *saved), *ema = malloc(n * sizeof *ema), *weights = malloc(n * sizeof *weights);
-    check_ok(tl_store_read_flat(vae->store, saved, &err) && tl_checkpoint_read_flat(c, "ema", vae->layout, ema, &err) &&
+    float *saved = malloc(n * sizeof *saved), *ema = malloc(n * sizeof *ema),
+          *weights = malloc(n * sizeof *weights);
+    check_ok(tl_store_read_flat(vae->store, saved, &err) &&
+                 tl_checkpoint_read_flat(c, "ema", vae->layout, ema, &err) &&
                  tl_checkpoint_read_flat(c, "weights", vae->layout, weights, &err),
              &err);
     assert_memory_equal(saved, ema, n * sizeof *ema);
@@ -220,15 +232,22 @@ static void test_saves_the_average(void **state)
     tl_component_close(&vae);
     tl_device_close(&d);
     /* without an average the weights themselves are saved, and the course is the same */
-    struct support_train plain = run_of(&methods[0], NULL, "plain-vae", (const char *const[]){"steps=7", "warmup=2", "log-every=2", "save-every=3", "ema=0", NULL});
+    struct support_train plain =
+        run_of(&methods[0], NULL, "plain-vae",
+               (const char *const[]){"steps=7", "warmup=2", "log-every=2", "save-every=3", "ema=0", NULL});
     support_train_ok(&plain);
     support_same_metrics(support_path(place, "whole-vae"), plain.out);
-    assert_false(support_is_same_file(model_file("whole-vae", &methods[0]), model_file("plain-vae", &methods[0])));
+    assert_false(
+        support_is_same_file(model_file("whole-vae", &methods[0]), model_file("plain-vae", &methods[0])));
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns), cmocka_unit_test(test_opens_again), cmocka_unit_test(test_stopped_at_every_step),
-                                       cmocka_unit_test(test_resumed_after_an_error), cmocka_unit_test(test_threads_and_seeds), cmocka_unit_test(test_saves_the_average)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns),
+                                       cmocka_unit_test(test_opens_again),
+                                       cmocka_unit_test(test_stopped_at_every_step),
+                                       cmocka_unit_test(test_resumed_after_an_error),
+                                       cmocka_unit_test(test_threads_and_seeds),
+                                       cmocka_unit_test(test_saves_the_average)};
     return cmocka_run_group_tests(tests, setup, support_folder_remove);
 }

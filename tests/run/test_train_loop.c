@@ -1,5 +1,5 @@
-/* The training loop on a task of two numbers, whose gradient can be made to fail, to be no number, or to ask for a stop: schedule,
- * moving average, skipped updates, the second store, and going on from any step. */
+/* The training loop on a task of two numbers, whose gradient can be made to fail, to be no number, or to ask
+ * for a stop: schedule, moving average, skipped updates, the second store, and going on from any step. */
 #include "support/check.h"
 #include "support_folder.h"
 #include "support_train.h"
@@ -43,14 +43,16 @@ struct toy {
     enum fault { NOTHING, STOPS, FAILS, NO_NUMBER } fault;
     int from, to; /* steps of the fault */
     bool has_aux;
-    float saved[64]; /* what save() was given */
+    float saved[256]; /* what save() was given, gaps too */
 };
 
-static bool gradient_of(struct tl_store *w, struct tl_store *grads, uint64_t step, uint32_t sample, double *loss, struct tl_err *err)
+static bool gradient_of(struct tl_store *w, struct tl_store *grads, uint64_t step, uint32_t sample,
+                        double *loss, struct tl_err *err)
 {
     float x[VALUES], noise[VALUES];
     if (!tl_store_read(w, &layout->entries[0], x, err)) return false;
-    tl_rng_normal((struct tl_rng_key){.stream = TL_RNG_TEST, .sample = sample, .step = (uint32_t)step}, 0, VALUES, noise);
+    tl_rng_normal((struct tl_rng_key){.stream = TL_RNG_TEST, .sample = sample, .step = (uint32_t)step}, 0,
+                  VALUES, noise);
     *loss = 0;
     for (int i = 0; i < VALUES; i++) {
         float d = x[i] - 1 + 0.1f * noise[i];
@@ -80,6 +82,7 @@ static bool save(void *self, struct tl_store *weights, const char *folder, struc
 {
     struct toy *t = self;
     assert_non_null(strstr(folder, "/model"));
+    assert_true(layout->n_elements <= sizeof t->saved / sizeof *t->saved);
     return tl_store_read_flat(weights, t->saved, err);
 }
 
@@ -92,16 +95,25 @@ static struct tl_store *store(void)
 }
 
 /* One process's part of a run: stores are new, as they are after a start. */
-static enum tl_code session(struct toy *t, const char *name, bool resume, const struct tl_supervised_params *p, struct tl_err *err)
+static enum tl_code session(struct toy *t, const char *name, bool resume,
+                            const struct tl_supervised_params *p, struct tl_err *err)
 {
     t->weights = store();
     t->grads = store();
     t->aux = t->has_aux ? store() : NULL;
     t->aux_grads = t->has_aux ? store() : NULL;
-    struct tl_run_folder *folder = tl_run_folder_open(support_path(place, "%s", name), resume ? TL_RUN_RESUME : TL_RUN_NEW, err);
+    struct tl_run_folder *folder =
+        tl_run_folder_open(support_path(place, "%s", name), resume ? TL_RUN_RESUME : TL_RUN_NEW, err);
     if (!folder) fail_msg("%s", err->text);
-    struct tl_task task = {.self = t, .weights = t->weights, .grads = t->grads, .aux_weights = t->aux, .aux_grads = t->aux_grads,
-                           .metrics = {"loss", "other"}, .items_per_step = 1, .gradient = gradient, .save = save};
+    struct tl_task task = {.self = t,
+                           .weights = t->weights,
+                           .grads = t->grads,
+                           .aux_weights = t->aux,
+                           .aux_grads = t->aux_grads,
+                           .metrics = {"loss", "other"},
+                           .items_per_step = 1,
+                           .gradient = gradient,
+                           .save = save};
     struct tl_job job = {.device = "cpu"};
     bool ok = tl_train_loop(&job, p, device, folder, &task, err);
     assert_true(ok == (err->code == TL_OK));
@@ -116,7 +128,16 @@ static enum tl_code session(struct toy *t, const char *name, bool resume, const 
 
 static struct tl_supervised_params params(void)
 {
-    return (struct tl_supervised_params){.steps = STEPS, .batch = 1, .lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .warmup = 3, .log_every = 5, .save_every = 4, .clip_norm = 1, .ema = 0.8};
+    return (struct tl_supervised_params){.steps = STEPS,
+                                         .batch = 1,
+                                         .lr = 0.1,
+                                         .beta1 = 0.9,
+                                         .beta2 = 0.99,
+                                         .warmup = 3,
+                                         .log_every = 5,
+                                         .save_every = 4,
+                                         .clip_norm = 1,
+                                         .ema = 0.8};
 }
 
 static void session_ok(struct toy *t, const char *name, bool resume, const struct tl_supervised_params *p)
@@ -140,7 +161,8 @@ static void test_any_step(void **state)
     struct tl_supervised_params p = params();
     struct toy whole = {.has_aux = true};
     session_ok(&whole, "whole", false, &p);
-    for (int step = 0; step < STEPS; step += step < 4 ? 3 : 4) { /* 0, 3, 6, 10; a checkpoint stands at 4 and 8 */
+    for (int step = 0; step < STEPS;
+         step += step < 4 ? 3 : 4) { /* 0, 3, 6, 10; a checkpoint stands at 4 and 8 */
         struct tl_err err = {0};
         struct toy t = {.fault = STOPS, .from = step, .to = step + 1, .has_aux = true};
         char name[32];
@@ -151,7 +173,8 @@ static void test_any_step(void **state)
         session_ok(&t, name, true, &p);
         check_same_run("whole", name, &whole, &t);
     }
-    for (int step = 4; step < STEPS; step += 3) { /* from the checkpoint before; rows beyond it are written again */
+    for (int step = 4; step < STEPS;
+         step += 3) { /* from the checkpoint before; rows beyond it are written again */
         struct tl_err err = {0};
         struct toy t = {.fault = FAILS, .from = step, .to = step + 1, .has_aux = true};
         char name[32], where[32];
@@ -197,7 +220,8 @@ static void test_skips(void **state)
     double loss[8];
     struct toy t = {.fault = NO_NUMBER, .from = 1, .to = 10, .has_aux = true};
     session_ok(&t, "skips", false, &p); /* nine in a row */
-    assert_int_equal(support_column(support_path(place, "skips"), "train", "loss", loss, 8), 2); /* steps 1 to 5: one update; 6 to 10: none; 11 and 12 */
+    assert_int_equal(support_column(support_path(place, "skips"), "train", "loss", loss, 8),
+                     2); /* steps 1 to 5: one update; 6 to 10: none; 11 and 12 */
     assert_true(isfinite(loss[0]) && isfinite(loss[1]));
     for (int i = 0; i < VALUES; i++) assert_true(isfinite(t.saved[i]) && t.saved[i] != 0);
     /* stopped among the skipped ones: the second store, which was not skipped, counts its own updates */
@@ -276,14 +300,20 @@ static void test_order(void **state)
         if (k >= 10 && k < 20) moved += item != first[k - 10];
     }
     for (int i = 0; i < 10; i++) assert_int_equal(seen[i], 3); /* each once a pass */
-    assert_true(moved > 3);                                      /* in another order */
-    assert_int_equal(tl_task_order_item(&o, 4), first[4]);       /* any position, any time */
+    assert_true(moved > 3);                                    /* in another order */
+    assert_int_equal(tl_task_order_item(&o, 4), first[4]);     /* any position, any time */
     tl_task_order_finish(&o);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_any_step), cmocka_unit_test(test_stopped_too_late), cmocka_unit_test(test_before_the_first_checkpoint), cmocka_unit_test(test_skips),
-                                       cmocka_unit_test(test_gives_up), cmocka_unit_test(test_rate), cmocka_unit_test(test_average), cmocka_unit_test(test_order)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_any_step),
+                                       cmocka_unit_test(test_stopped_too_late),
+                                       cmocka_unit_test(test_before_the_first_checkpoint),
+                                       cmocka_unit_test(test_skips),
+                                       cmocka_unit_test(test_gives_up),
+                                       cmocka_unit_test(test_rate),
+                                       cmocka_unit_test(test_average),
+                                       cmocka_unit_test(test_order)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

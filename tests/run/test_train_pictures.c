@@ -1,4 +1,5 @@
-/* What training makes of a data folder: pictures that cannot be read, sizes that do not fit, captions and what stands beside them. */
+/* What training makes of a data folder: pictures that cannot be read, sizes that do not fit, captions and
+ * what stands beside them. */
 #include "support/check.h"
 #include "support_folder.h"
 #include "support_train.h"
@@ -32,7 +33,8 @@ static int setup(void **state)
     if (support_folder_make(state)) return -1;
     place = *state;
     make_folder("data");
-    for (int i = 0; i < 6; i++) write_picture(support_path(place, "data/%d.png", i), 16, 16, (uint8_t)(40 * i));
+    for (int i = 0; i < 6; i++)
+        write_picture(support_path(place, "data/%d.png", i), 16, 16, (uint8_t)(40 * i));
     support_bare_pipeline(support_path(place, "bare"));
     support_clip_config(support_path(place, "clip.json"));
     return 0;
@@ -61,7 +63,8 @@ static void test_corrupt(void **state)
 {
     (void)state;
     make_folder("torn");
-    for (int i = 0; i < 3; i++) write_picture(support_path(place, "torn/%d.png", i), 16, 16, (uint8_t)(50 * i));
+    for (int i = 0; i < 3; i++)
+        write_picture(support_path(place, "torn/%d.png", i), 16, 16, (uint8_t)(50 * i));
     support_write(support_path(place, "torn/1.png"), "\x89PNG\r\n\x1a\n and no more");
     support_write(support_path(place, "torn/zzz.jpg"), "");
     support_log_start();
@@ -133,7 +136,8 @@ static void test_captions(void **state)
     (void)state;
     struct tl_err err = {0};
     struct tl_dataset d;
-    assert_false(tl_dataset_load(support_path(place, "data"), 16, 16, true, false, &d, &err)); /* nobody has one */
+    assert_false(
+        tl_dataset_load(support_path(place, "data"), 16, 16, true, false, &d, &err)); /* nobody has one */
     assert_int_equal(err.code, TL_BAD_INPUT);
     tl_err_clear(&err);
     support_write(support_path(place, "data/2.txt"), "a red circle\n");
@@ -146,8 +150,11 @@ static void test_captions(void **state)
     snprintf(data, sizeof data, "data=%s/data", place);
     snprintf(model, sizeof model, "model=%s/clip.json", place);
     snprintf(out, sizeof out, "%s/large-batch", place);
-    struct support_train run = {.method = "contrastive", .options = OPTIONS(data, model, "batch=3"), .out = out};
+    struct support_train run = {
+        .method = "contrastive", .options = OPTIONS(data, model, "batch=3"), .out = out};
     support_train_fails(&run, TL_USAGE, "a batch of 3 from 2 pictures");
+    run.options = OPTIONS(data, model, "batch=2", "size=32");
+    support_train_fails(&run, TL_USAGE, "--size 32: this encoder sees pictures of 16x16");
 }
 
 /* metadata.jsonl of two pictures with these members behind the caption. */
@@ -158,7 +165,10 @@ static bool extras_of(const char *first, const char *second, struct tl_caption_e
     make_folder("extras");
     write_picture(support_path(place, "extras/a.png"), 4, 4, 1);
     write_picture(support_path(place, "extras/b.png"), 4, 4, 2);
-    tl_str_printf(&rows, "{\"file_name\": \"a.png\", \"text\": \"one\"%s}\n{\"file_name\": \"b.png\", \"text\": \"two\"%s}\n", first, second);
+    tl_str_printf(
+        &rows,
+        "{\"file_name\": \"a.png\", \"text\": \"one\"%s}\n{\"file_name\": \"b.png\", \"text\": \"two\"%s}\n",
+        first, second);
     support_write(support_path(place, "extras/metadata.jsonl"), rows.data);
     tl_str_finish(&rows);
     check_ok(tl_dataset_load(support_path(place, "extras"), 4, 4, true, true, &d, err), err);
@@ -172,7 +182,8 @@ static void refused(const char *first, const char *second, const char *says)
     struct tl_err err = {0};
     struct tl_caption_extras x;
     assert_false(extras_of(first, second, &x, &err));
-    if (err.code != TL_BAD_INPUT || !strstr(err.text, says) || !strstr(err.text, ".png")) fail_msg("code %d: %s; expected %s", err.code, err.text, says);
+    if (err.code != TL_BAD_INPUT || !strstr(err.text, says) || !strstr(err.text, ".png"))
+        fail_msg("code %d: %s; expected %s", err.code, err.text, says);
 }
 
 static void test_extras(void **state)
@@ -183,7 +194,9 @@ static void test_extras(void **state)
     check_ok(extras_of("", "", &x, &err), &err);
     assert_true(x.n_negatives == 0 && x.n_channels == 0);
     tl_caption_extras_finish(&x);
-    check_ok(extras_of(", \"negatives\": [\"three\", \"four\"], \"patch_labels\": [\"0120\", \"0001\"]", ", \"patch_labels\": [\"0003\", \"0000\"]", &x, &err), &err);
+    check_ok(extras_of(", \"negatives\": [\"three\", \"four\"], \"patch_labels\": [\"0120\", \"0001\"]",
+                       ", \"patch_labels\": [\"0003\", \"0000\"]", &x, &err),
+             &err);
     assert_true(x.n_negatives == 2 && x.first_negative[1] == 2 && x.first_negative[2] == 2);
     assert_string_equal(x.negatives[1], "four");
     assert_true(x.n_channels == 2 && x.n_classes[0] == 4 && x.n_classes[1] == 2);
@@ -208,7 +221,8 @@ static void test_models(void **state)
     snprintf(clip, sizeof clip, "model=%s/clip.json", place);
     snprintf(no_text, sizeof no_text, "model=%s/no_text.json", place);
     snprintf(out, sizeof out, "%s/misfit", place);
-    support_write(support_path(place, "no_text.json"), "{\"architectures\": [\"CLIPModel\"], \"model_type\": \"clip\"}\n");
+    support_write(support_path(place, "no_text.json"),
+                  "{\"architectures\": [\"CLIPModel\"], \"model_type\": \"clip\"}\n");
     const struct {
         const char *method, *model;
         enum tl_code code;
@@ -218,16 +232,19 @@ static void test_models(void **state)
         {"vae", "model=nowhere.json", TL_BAD_INPUT, "nowhere.json"},
         {"vae", bare, TL_BAD_INPUT, "config.json"},
         {"vae", NULL, TL_USAGE, "--model"},
-        {"contrastive", "model=" TL_SOURCE_DIR "/tests/fixtures/vae_sd/config.json", TL_BAD_INPUT, "text_config"},
+        {"contrastive", "model=" TL_SOURCE_DIR "/tests/fixtures/vae_sd/config.json", TL_BAD_INPUT,
+         "text_config"},
         {"contrastive", no_text, TL_BAD_INPUT, "no_text.json"},
-        {"contrastive", "model=" TL_SOURCE_DIR "/tests/fixtures/clip_model", TL_BAD_INPUT, "vocab"}, /* no tokenizer beside it */
+        {"contrastive", "model=" TL_SOURCE_DIR "/tests/fixtures/clip_model", TL_BAD_INPUT,
+         "vocab"}, /* no tokenizer beside it */
         {"contrastive", NULL, TL_USAGE, "--model"},
         {"sft", "model=" TL_SOURCE_DIR "/tests/fixtures/vae_sd", TL_BAD_INPUT, "vae_sd"},
         {"sft", "model=" TL_SOURCE_DIR "/tests/fixtures/pipeline_xl", TL_BAD_INPUT, ""},
         {"sft", NULL, TL_USAGE, "--model"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct support_train run = {.method = rows[i].method, .options = OPTIONS(data, rows[i].model), .out = out};
+        struct support_train run = {
+            .method = rows[i].method, .options = OPTIONS(data, rows[i].model), .out = out};
         support_train_fails(&run, rows[i].code, rows[i].says);
         assert_false(support_exists(support_path(out, "config.json")));
     }
@@ -237,7 +254,8 @@ static void test_models(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_corrupt),  cmocka_unit_test(test_fit),    cmocka_unit_test(test_crops),
-                                       cmocka_unit_test(test_captions), cmocka_unit_test(test_extras), cmocka_unit_test(test_models)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_corrupt), cmocka_unit_test(test_fit),
+                                       cmocka_unit_test(test_crops),   cmocka_unit_test(test_captions),
+                                       cmocka_unit_test(test_extras),  cmocka_unit_test(test_models)};
     return cmocka_run_group_tests(tests, setup, support_folder_remove);
 }

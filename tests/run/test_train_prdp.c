@@ -1,5 +1,5 @@
-/* Method `prdp` on the small pipeline: what a run leaves, its first epoch, options that it refuses or warns of, rewards of several
- * parts, and a reward that gives no number. */
+/* Method `prdp` on the small pipeline: what a run leaves, its first epoch, options that it refuses or warns
+ * of, rewards of several parts, and a reward that gives no number. */
 #include "support/check.h"
 #include "support_folder.h"
 #include "support_train.h"
@@ -34,8 +34,18 @@ static struct support_train run_of(const char *name, const char *const *more)
     size_t n = 0;
     snprintf(prompts[turn], sizeof prompts[turn], "prompts=%s/two.txt", place);
     snprintf(outs[turn], sizeof outs[turn], "%s/%s", place, name);
-    const char *const first[] = {"model=" SUPPORT_PIPELINE, prompts[turn],  "epochs=2",  "prompts-per-epoch=2", "samples-per-prompt=3", "steps=3",
-                                 "guidance=1",              "minibatches=2", "passes=1", "eval-samples=2",      "rank=2",               "lr=0.01"};
+    const char *const first[] = {"model=" SUPPORT_PIPELINE,
+                                 prompts[turn],
+                                 "epochs=2",
+                                 "prompts-per-epoch=2",
+                                 "samples-per-prompt=3",
+                                 "steps=3",
+                                 "guidance=1",
+                                 "minibatches=2",
+                                 "passes=1",
+                                 "eval-samples=2",
+                                 "rank=2",
+                                 "lr=0.01"};
     for (size_t i = 0; i < sizeof first / sizeof *first; i++) o[n++] = first[i];
     bool rewarded = false;
     for (; more && *more && n < 30; more++) {
@@ -96,11 +106,13 @@ static void check_result(const char *run, size_t n_readings, int epochs)
     assert_int_equal(tl_json_get(result, "epochs")->valueint, epochs);
     cJSON_ArrayForEach(row, readings)
     {
-        double before = tl_json_get(row, "before")->valuedouble, after = tl_json_get(row, "after")->valuedouble, se = tl_json_get(row, "se")->valuedouble;
+        double before = tl_json_get(row, "before")->valuedouble,
+               after = tl_json_get(row, "after")->valuedouble, se = tl_json_get(row, "se")->valuedouble;
         double change = tl_json_get(row, "change")->valuedouble;
         check_near(change, after - before, 1e-9);
         assert_true(isfinite(se) && se >= 0);
-        assert_int_equal(cJSON_IsTrue(tl_json_get(row, "significant")), fabs(change) >= 3 * se && change != 0);
+        assert_int_equal(cJSON_IsTrue(tl_json_get(row, "significant")),
+                         fabs(change) >= 3 * se && change != 0);
     }
     cJSON_Delete(result);
     char *summary = support_read(support_path(run, "summary.txt"));
@@ -114,7 +126,8 @@ static void test_leaves(void **state)
     (void)state;
     char others[600];
     snprintf(others, sizeof others, "eval-prompts=%s/four.txt", place);
-    const char *const more[] = {others, "eval-reward=clip:" SUPPORT_CLIP ",flavour=logit", "eval-every=1", "epochs=3", NULL};
+    const char *const more[] = {others, "eval-reward=clip:" SUPPORT_CLIP ",flavour=logit", "eval-every=1",
+                                "epochs=3", NULL};
     struct support_train run = run_of("leaves", more);
     support_train_ok(&run);
     double move[4], loss[4], first[4], kl[4], norm[4];
@@ -146,7 +159,8 @@ static void test_one_prompt(void **state)
     snprintf(prompts, sizeof prompts, "prompts=%s/one.txt", place);
     snprintf(others, sizeof others, "eval-prompts=%s/one.txt", place);
     snprintf(out, sizeof out, "%s/one/", place);
-    const char *const more[] = {prompts, others, "prompts-per-epoch=1", "minibatches=1", "passes=2", "epochs=1", NULL};
+    const char *const more[] = {prompts,    others, "prompts-per-epoch=1", "minibatches=1", "passes=2",
+                                "epochs=1", NULL};
     struct support_train run = run_of("one", more);
     run.out = out;
     support_train_ok(&run);
@@ -167,7 +181,8 @@ static void test_full(void **state)
     if (!p) fail_msg("%s", err.text);
     tl_pipeline_close(&p);
     tl_device_close(&d);
-    assert_false(support_is_same_file(support_path(run.out, "model/unet/diffusion_pytorch_model.safetensors"), SUPPORT_PIPELINE "/unet/diffusion_pytorch_model.safetensors"));
+    assert_false(support_is_same_file(support_path(run.out, "model/unet/diffusion_pytorch_model.safetensors"),
+                                      SUPPORT_PIPELINE "/unet/diffusion_pytorch_model.safetensors"));
     check_result(run.out, 1, 2);
 }
 
@@ -175,7 +190,10 @@ static void test_full(void **state)
 static void test_guided(void **state)
 {
     (void)state;
-    const char *const more[] = {"guidance=3", "negative-prompt=a cat", "reward=scene", "size=64x64", "sampler=ddpm", "epochs=1", "samples-per-prompt=2", NULL};
+    const char *const more[] = {"guidance=3",           "negative-prompt=a cat",
+                                "reward=scene",         "size=64x64",
+                                "sampler=ddpm",         "epochs=1",
+                                "samples-per-prompt=2", NULL};
     struct support_train run = run_of("guided", more);
     double move[2];
     support_train_ok(&run);
@@ -189,15 +207,18 @@ static void test_guided(void **state)
 static void test_several_rewards(void **state)
 {
     (void)state;
-    const char *const more[] = {"reward=clip:" SUPPORT_CLIP, "reward=clip:" SUPPORT_CLIP ",flavour=logit@0.5", "epochs=2", NULL};
+    const char *const more[] = {"reward=clip:" SUPPORT_CLIP, "reward=clip:" SUPPORT_CLIP ",flavour=logit@0.5",
+                                "epochs=2", NULL};
     struct support_train run = run_of("sum", more);
     support_train_ok(&run);
     cJSON *about = read_json(support_path(run.out, "run.json"));
     const cJSON *list = tl_json_get(about, "reward_standards");
     assert_int_equal(cJSON_GetArraySize(list), 2);
-    for (int i = 0; i < 2; i++) assert_true(cJSON_GetArrayItem(cJSON_GetArrayItem(list, i), 1)->valuedouble > 0);
+    for (int i = 0; i < 2; i++)
+        assert_true(cJSON_GetArrayItem(cJSON_GetArrayItem(list, i), 1)->valuedouble > 0);
     /* the logit flavour is the cosine times a scale: so are its numbers */
-    double scale = cJSON_GetArrayItem(cJSON_GetArrayItem(list, 1), 1)->valuedouble / cJSON_GetArrayItem(cJSON_GetArrayItem(list, 0), 1)->valuedouble;
+    double scale = cJSON_GetArrayItem(cJSON_GetArrayItem(list, 1), 1)->valuedouble /
+                   cJSON_GetArrayItem(cJSON_GetArrayItem(list, 0), 1)->valuedouble;
     assert_true(scale > 2);
     cJSON_Delete(about);
     /* standardised, the sum of 1 and 1/2 of the same number has deviation 1.5: raw ones do not */
@@ -205,7 +226,8 @@ static void test_several_rewards(void **state)
     assert_int_equal(support_column(run.out, "train", "reward_sd", sd, 4), 2);
     printf("deviation of the standardised sum: %.3f\n", sd[0]);
     assert_true(sd[0] > 0.4 && sd[0] < 4.5);
-    const char *const raw[] = {"reward=clip:" SUPPORT_CLIP, "reward=clip:" SUPPORT_CLIP ",flavour=logit@0.5", "raw-rewards=true", "epochs=1", NULL};
+    const char *const raw[] = {"reward=clip:" SUPPORT_CLIP, "reward=clip:" SUPPORT_CLIP ",flavour=logit@0.5",
+                               "raw-rewards=true", "epochs=1", NULL};
     run = run_of("raw", raw);
     support_train_ok(&run);
     about = read_json(support_path(run.out, "run.json"));
@@ -216,7 +238,13 @@ static void test_several_rewards(void **state)
 /* An encoder with a NaN in its last layer: every score is one. */
 static void make_bad_encoder(const char *path)
 {
-    static const char *const files[] = {"config.json", "vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json", "preprocessor_config.json", "model.safetensors"};
+    static const char *const files[] = {"config.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "special_tokens_map.json",
+                                        "tokenizer_config.json",
+                                        "preprocessor_config.json",
+                                        "model.safetensors"};
     struct tl_err err = {0};
     char folder[512];
     snprintf(folder, sizeof folder, "%s", path);
@@ -274,7 +302,8 @@ static void test_refusals(void **state)
     refused(OPTIONS(empty), TL_BAD_INPUT, "empty.txt");
     refused(OPTIONS(latin), TL_BAD_INPUT, "2");
     refused(OPTIONS(missing), TL_BAD_INPUT, "missing.txt");
-    refused(OPTIONS("prompts-per-epoch=3", "minibatches=3"), TL_USAGE, "two.txt has 2 prompts, --prompts-per-epoch wants 3");
+    refused(OPTIONS("prompts-per-epoch=3", "minibatches=3"), TL_USAGE,
+            "two.txt has 2 prompts, --prompts-per-epoch wants 3");
     refused(OPTIONS("minibatches=4"), TL_USAGE, "--minibatches 4 must divide --prompts-per-epoch 2");
     refused(OPTIONS("eta=0"), TL_USAGE, "--eta must be above 0");
     refused(OPTIONS("sampler=euler"), TL_USAGE, "--sampler euler");

@@ -1,4 +1,5 @@
-/* PRDP runs that stop and go on: the same adapter, metrics, checkpoints and report as a run that was never stopped. */
+/* PRDP runs that stop and go on: the same adapter, metrics, checkpoints and report as a run that was never
+ * stopped. */
 #include "support/check.h"
 #include "support_folder.h"
 #include "support_train.h"
@@ -34,9 +35,23 @@ static struct support_train run_of(const char *name, const char *const *more)
     snprintf(prompts, sizeof prompts, "prompts=%s/four.txt", place);
     snprintf(others, sizeof others, "eval-prompts=%s/others.txt", place);
     snprintf(outs[turn], sizeof outs[turn], "%s/%s", place, name);
-    const char *const first[] = {"model=" SUPPORT_PIPELINE, prompts, others, "reward=clip:" SUPPORT_CLIP, "eval-reward=clip:" SUPPORT_CLIP ",flavour=logit",
-                                 "epochs=5", "prompts-per-epoch=2", "samples-per-prompt=2", "steps=3", "guidance=2", "minibatches=2", "passes=2",
-                                 "eval-samples=2", "eval-every=2", "rank=2", "lr=0.01", "checkpoint-every=2"};
+    const char *const first[] = {"model=" SUPPORT_PIPELINE,
+                                 prompts,
+                                 others,
+                                 "reward=clip:" SUPPORT_CLIP,
+                                 "eval-reward=clip:" SUPPORT_CLIP ",flavour=logit",
+                                 "epochs=5",
+                                 "prompts-per-epoch=2",
+                                 "samples-per-prompt=2",
+                                 "steps=3",
+                                 "guidance=2",
+                                 "minibatches=2",
+                                 "passes=2",
+                                 "eval-samples=2",
+                                 "eval-every=2",
+                                 "rank=2",
+                                 "lr=0.01",
+                                 "checkpoint-every=2"};
     for (size_t i = 0; i < sizeof first / sizeof *first; i++) o[n++] = first[i];
     for (; more && *more && n < 31; more++) o[n++] = *more;
     o[n] = NULL;
@@ -45,14 +60,17 @@ static struct support_train run_of(const char *name, const char *const *more)
 
 static void same_files(const char *a, const char *b, const char *const *names)
 {
-    for (; *names; names++) support_same_file(support_path(place, "%s/%s", a, *names), support_path(place, "%s/%s", b, *names));
+    for (; *names; names++)
+        support_same_file(support_path(place, "%s/%s", a, *names), support_path(place, "%s/%s", b, *names));
 }
 
 static void check_same_run(const char *a, const char *b)
 {
     support_same_metrics(support_path(place, "%s", a), support_path(place, "%s", b));
     support_same_checkpoint(support_path(place, "%s", a), support_path(place, "%s", b));
-    same_files(a, b, OPTIONS("result.json", "summary.txt", "before_after.png", "before_after_others.png", "curve.png"));
+    same_files(
+        a, b,
+        OPTIONS("result.json", "summary.txt", "before_after.png", "before_after_others.png", "curve.png"));
 }
 
 static void check_same_adapter(const char *a, const char *b)
@@ -98,7 +116,8 @@ static void test_stopped(void **state)
     check_same_adapter("whole", "threads");
     every.seed = 9;
     support_train_ok(&every);
-    assert_false(support_is_same_file(support_path(place, "whole/lora/pytorch_lora_weights.safetensors"), support_path(place, "every/lora/pytorch_lora_weights.safetensors")));
+    assert_false(support_is_same_file(support_path(place, "whole/lora/pytorch_lora_weights.safetensors"),
+                                      support_path(place, "every/lora/pytorch_lora_weights.safetensors")));
 }
 
 /* An epoch that fails, after one that is checkpointed and one that is not. */
@@ -168,7 +187,8 @@ static void test_stored_samples(void **state)
 static void test_several_rewards(void **state)
 {
     (void)state;
-    const char *const more[] = {"reward=clip:" SUPPORT_CLIP ",flavour=logit@0.5", "full=true", "lr=0.001", "epochs=3", NULL};
+    const char *const more[] = {"reward=clip:" SUPPORT_CLIP ",flavour=logit@0.5", "full=true", "lr=0.001",
+                                "epochs=3", NULL};
     struct support_train whole = run_of("sum", more);
     support_train_ok(&whole);
     for (int epoch = 0; epoch < 3; epoch += 2) {
@@ -177,7 +197,8 @@ static void test_several_rewards(void **state)
         stop_and_go_on(run_of(name, more), epoch);
         check_same_run("sum", name);
         same_files("sum", name, OPTIONS("model/unet/diffusion_pytorch_model.safetensors"));
-        char *a = support_read(support_path(place, "sum/run.json")), *b = support_read(support_path(place, "%s/run.json", name));
+        char *a = support_read(support_path(place, "sum/run.json")),
+             *b = support_read(support_path(place, "%s/run.json", name));
         const char *x = strstr(a, "\"reward_standards\""), *y = strstr(b, "\"reward_standards\"");
         assert_true(x && y);
         assert_memory_equal(x, y, (size_t)(strchr(strchr(x, ']') + 1, ']') - x));
@@ -205,7 +226,9 @@ static void test_other_options(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_stopped), cmocka_unit_test(test_resumed_after_an_error), cmocka_unit_test(test_stored_samples),
-                                       cmocka_unit_test(test_several_rewards), cmocka_unit_test(test_other_options)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stopped), cmocka_unit_test(test_resumed_after_an_error),
+        cmocka_unit_test(test_stored_samples), cmocka_unit_test(test_several_rewards),
+        cmocka_unit_test(test_other_options)};
     return cmocka_run_group_tests(tests, setup, support_folder_remove);
 }
