@@ -1,32 +1,40 @@
-/* attention_grad on the cpu. Keys are the lanes; a block of queries at a time, for one head:
- *     p[t, s] = exp(scale q k^T + mask - lse);   ds = scale p (do v^T - sum(o do));   dq = ds k
- *     dv^T[d, s] += do^T p;   dk^T[d, s] += q^T ds
- * so that all products but dq have whole rows of keys as columns. Few heads are cut into parts of the
- * queries, whose dk and dv are added in order. */
+/* attention_grad on the cpu. Keys are the lanes; a block of queries by a block of keys at a time, for one
+ * head: p[t, s] = exp(scale q k^T + mask - lse);   ds = scale p (do v^T - sum(o do));   dq += ds k dv^T[d, s]
+ * += do^T p;   dk^T[d, s] += q^T ds so that all products but dq have whole rows of keys as columns. Few heads
+ * are cut into parts of the queries, whose dk and dv are added in order. */
 #include "tensor/cpu_fast_attention.h"
 
-enum { ROWS_MIN = 24, ROWS_MAX = 96, BLOCK_FLOATS = 1 << 13, PIECES = 8 };
+enum {
+    ROWS_MIN = 24,
+    ROWS_MAX = 96,
+    BLOCK_FLOATS = 1 << 13,
+    PIECES = 8,
+    ONE_BLOCK = 640, /* keys; more go KEYS at a time */
+    KEYS = 256,
+};
 
 struct job {
     struct tl_heads h;
     const float *o, *lse, *d_o;
     float *dq, *dk, *dv;
-    int64_t lds;         /* a row of scores, whole vectors */
+    int64_t lds;         /* keys in whole vectors: a row of the sums */
+    int64_t keys;        /* of a block: a row of scores, whole vectors */
     int64_t rows, parts; /* queries of a block; parts of the blocks of a head */
     float *sums;         /* [head of a sample][part][2][d][lds]: dk^T, dv^T */
     float *workers;
     size_t worker_floats;
 };
 
-/* A worker's memory, in floats. */
+/* A worker's memory, in floats, and the keys that are in it: n from s0 on, in whole vectors `wide`. */
 struct memory {
     float *keys, *values, *keys_plain, *p, *ds;
+    int64_t s0, n, wide;
 };
 
 static size_t memory_take(const struct job *j, float *at, struct memory *m)
 {
-    size_t turned = tl_micro_packed_size(j->h.d, j->h.s), plain = tl_micro_packed_size(j->h.s, j->h.d);
-    size_t scores = (size_t)(j->rows * j->lds), sizes[] = {turned, turned, plain, scores, scores}, total = 0;
+    size_t turned = tl_micro_packed_size(j->h.d, j->keys), plain = tl_micro_packed_size(j->keys, j->h.d);
+    size_t scores = (size_t)(j->rows * j->keys), sizes[] = {turned, turned, plain, scores, scores}, total = 0;
     float **slot[] = {&m->keys, &m->values, &m->keys_plain, &m->p, &m->ds};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         if (at) *slot[i] = at + total;
@@ -46,9 +54,9 @@ static inline tl_vec score(const struct tl_heads *h, const float *x, const float
     return v;
 }
 
-/* x: q k^T to p; y: do v^T to ds. */
-static void grad_row(const struct job *j, float *x, float *y, const float *mask, int64_t seen, float lse,
-                     float delta)
+/* x: q k^T to p; y: do v^T to ds, over `wide` keys. */
+static void grad_row(const struct job *j, float *x, float *y, int64_t wide, const float *mask, int64_t seen,
+                     float lse, float delta)
 {
     int64_t s = 0;
     if (lse == -INFINITY) seen = 0;
@@ -58,7 +66,7 @@ static void grad_row(const struct job *j, float *x, float *y, const float *mask,
         tl_vec_store(x + s, p);
         tl_vec_store(y + s, j->h.scale * p * (tl_vec_load(y + s) - delta));
     }
-    for (; s < j->lds; s += TL_VEC) {
+    for (; s < wide; s += TL_VEC) {
         tl_vec_store(x + s, (tl_vec){0});
         tl_vec_store(y + s, (tl_vec){0});
     }
@@ -75,10 +83,11 @@ static float dot(const float *a, const float *b, int64_t n)
 }
 
 /* out[rows, s] = x[rows, d] B, B packed [d, s] */
-static void score_product(const struct job *j, float *out, const float *x, int64_t rows, const float *packed)
+static void score_product(const struct job *j, const struct memory *m, float *out, const float *x,
+                          int64_t rows, const float *packed)
 {
-    struct tl_micro m = {.m = rows,
-                         .n = j->lds,
+    struct tl_micro p = {.m = rows,
+                         .n = m->wide,
                          .a = x,
                          .lda = j->h.c,
                          .n_seg = 1,
@@ -86,55 +95,58 @@ static void score_product(const struct job *j, float *out, const float *x, int64
                          .step = 1,
                          .b = packed,
                          .c = out,
-                         .ldc = j->lds};
-    tl_micro_run(&m);
+                         .ldc = m->wide};
+    tl_micro_run(&p);
 }
 
 /* out[d, s] (+)= x[rows, d]^T y[rows, s] */
-static void key_product(const struct job *j, float *out, const float *x, const float *y, int64_t rows,
-                        bool accumulate)
+static void key_product(const struct job *j, const struct memory *m, float *out, const float *x,
+                        const float *y, int64_t rows, bool accumulate)
 {
-    struct tl_micro m = {.m = j->h.d,
-                         .n = j->lds,
+    struct tl_micro p = {.m = j->h.d,
+                         .n = m->wide,
                          .a = x,
                          .lda = 1,
                          .n_seg = 1,
                          .len = rows,
                          .step = j->h.c,
                          .b = y,
-                         .ldb = j->lds,
+                         .ldb = m->wide,
                          .c = out,
                          .ldc = j->lds,
                          .accumulate = accumulate};
-    tl_micro_run(&m);
+    tl_micro_run(&p);
 }
 
+/* One block of queries by the keys in memory; sums are those keys' columns. */
 static void block(const struct job *j, const struct memory *m, int64_t n, int64_t head, int64_t t0,
                   float *sums, bool accumulate)
 {
     const struct tl_heads *h = &j->h;
     int64_t rows = tl_cpu_fast_min(j->rows, h->t - t0), at = tl_heads_at(h, n, h->t, t0, head);
-    const float *mask = h->mask ? h->mask + n * h->s : NULL,
+    const float *mask = h->mask ? h->mask + n * h->s + m->s0 : NULL,
                 *lse = j->lse + (n * h->heads + head) * h->t + t0;
-    score_product(j, m->p, h->q + at, rows, m->keys);
-    score_product(j, m->ds, j->d_o + at, rows, m->values);
+    score_product(j, m, m->p, h->q + at, rows, m->keys);
+    score_product(j, m, m->ds, j->d_o + at, rows, m->values);
     for (int64_t r = 0; r < rows; r++) {
         float delta = dot(j->o + at + r * h->c, j->d_o + at + r * h->c, h->d);
-        grad_row(j, m->p + r * j->lds, m->ds + r * j->lds, mask, tl_heads_seen(h, t0 + r), lse[r], delta);
+        int64_t seen = tl_cpu_fast_min(tl_cpu_fast_max(tl_heads_seen(h, t0 + r) - m->s0, 0), m->n);
+        grad_row(j, m->p + r * m->wide, m->ds + r * m->wide, m->wide, mask, seen, lse[r], delta);
     }
     struct tl_micro dq = {.m = rows,
                           .n = h->d,
                           .a = m->ds,
-                          .lda = j->lds,
+                          .lda = m->wide,
                           .n_seg = 1,
-                          .len = h->s,
+                          .len = m->n,
                           .step = 1,
                           .b = m->keys_plain,
                           .c = j->dq + at,
-                          .ldc = h->c};
+                          .ldc = h->c,
+                          .accumulate = m->s0 > 0};
     tl_micro_run(&dq);
-    key_product(j, sums, h->q + at, m->ds, rows, accumulate);
-    key_product(j, sums + h->d * j->lds, j->d_o + at, m->p, rows, accumulate);
+    key_product(j, m, sums, h->q + at, m->ds, rows, accumulate);
+    key_product(j, m, sums + h->d * j->lds, j->d_o + at, m->p, rows, accumulate);
 }
 
 static void piece(void *arg, size_t i, int worker)
@@ -147,11 +159,15 @@ static void piece(void *arg, size_t i, int worker)
     int64_t begin = blocks * part / j->parts, end = blocks * (part + 1) / j->parts;
     struct memory m = {0};
     memory_take(j, j->workers + (size_t)worker * j->worker_floats, &m);
-    tl_heads_pack(h, m.keys, h->k + keys, h->s, true);
-    tl_heads_pack(h, m.values, h->v + keys, h->s, true);
-    tl_heads_pack(h, m.keys_plain, h->k + keys, h->s, false);
     float *sums = j->sums + ((j->parts > 1 ? (int64_t)i : worker) * 2 * h->d) * j->lds;
-    for (int64_t b = begin; b < end; b++) block(j, &m, n, head, b * j->rows, sums, b > begin);
+    for (; m.s0 < h->s; m.s0 += j->keys) {
+        m.n = tl_cpu_fast_min(j->keys, h->s - m.s0);
+        m.wide = tl_micro_vectors(m.n) * TL_VEC;
+        tl_heads_pack(h, m.keys, h->k + keys + m.s0 * h->c, m.n, true);
+        tl_heads_pack(h, m.values, h->v + keys + m.s0 * h->c, m.n, true);
+        tl_heads_pack(h, m.keys_plain, h->k + keys + m.s0 * h->c, m.n, false);
+        for (int64_t b = begin; b < end; b++) block(j, &m, n, head, b * j->rows, sums + m.s0, b > begin);
+    }
     if (j->parts > 1) return;
     tl_micro_turn(j->dk + keys, h->c, sums, j->lds, h->d, h->s, NULL);
     tl_micro_turn(j->dv + keys, h->c, sums + h->d * j->lds, j->lds, h->d, h->s, NULL);
@@ -180,7 +196,11 @@ bool tl_cpu_fast_attention_grad(const struct tl_cpu_call *call, struct tl_err *e
     j.dk = call->out[1];
     j.dv = call->out[2];
     j.lds = tl_micro_vectors(h->s) * TL_VEC;
-    j.rows = tl_cpu_fast_min(tl_cpu_fast_max(BLOCK_FLOATS / j.lds / ROWS_MIN * ROWS_MIN, ROWS_MIN), ROWS_MAX);
+    j.keys = h->s > ONE_BLOCK ? KEYS : j.lds;
+    j.rows =
+        tl_cpu_fast_min(tl_cpu_fast_max(BLOCK_FLOATS / j.keys / ROWS_MIN * ROWS_MIN, ROWS_MIN), ROWS_MAX);
+    if (h->s > ONE_BLOCK)
+        j.rows = ROWS_MAX; /* the sums of a block of keys are read and written once for them */
     int64_t units = h->n * h->heads, blocks = tl_cpu_fast_ceil(h->t, j.rows);
     j.parts = units < PIECES && h->t * h->s > 1 << 14 ? tl_cpu_fast_min(PIECES / units, blocks) : 1;
     struct memory none;
