@@ -94,6 +94,15 @@ int64_t tl_vulkan_limit(const struct tl_vulkan_call *call)
     return call->limit - 2 * TL_GPU_ALIGN / 4; /* a window may begin a little before what it is for */
 }
 
+bool tl_vulkan_rows_a_launch(const struct tl_vulkan_call *call, int64_t width, int64_t *out_rows,
+                             struct tl_err *err)
+{
+    *out_rows = tl_vulkan_limit(call) / width;
+    if (*out_rows > 0) return true;
+    return tl_err_set(err, TL_DEVICE, "%lld numbers in a row are more than the device binds at once",
+                      (long long)width);
+}
+
 struct tl_gpu_slice tl_vulkan_window(struct tl_gpu_slice s, int64_t first, int64_t n, int32_t *out_first)
 {
     int64_t begin = first - first % (TL_GPU_ALIGN / 4), end = tl_gpu_ceil_div(first + n, 4) * 4;

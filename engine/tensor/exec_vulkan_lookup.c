@@ -13,10 +13,11 @@ bool tl_vulkan_embedding(struct tl_vulkan_call *call, struct tl_err *err)
 {
     const int64_t n_ids = tl_shape_count(call->in_shape[0]), rows = call->in_shape[1]->dim[0],
                   c = call->in_shape[1]->dim[1];
-    const int64_t lanes_c = tl_gpu_ceil_div(c, 4), window = tl_vulkan_limit(call) / c;
+    const int64_t lanes_c = tl_gpu_ceil_div(c, 4);
     const bool vec = c % 4 == 0;
     const struct tl_vulkan_divisor d = tl_vulkan_divisor(lanes_c);
-    if (!tl_vulkan_fits(call, err)) return false;
+    int64_t window;
+    if (!tl_vulkan_fits(call, err) || !tl_vulkan_rows_a_launch(call, c, &window, err)) return false;
     for (int64_t first = 0; first < n_ids; first += window) {
         const int64_t n = tl_gpu_min(window, n_ids - first);
         struct embedding_push push = {(uint32_t)(first * lanes_c),
@@ -75,7 +76,7 @@ static bool run_chain(struct tl_vulkan_call *call, struct tl_gpu_slice links, st
 /* shaders/lookup/embedding_grad.comp */
 struct embedding_grad_push {
     uint32_t n, lanes_c, mul, shift;
-    int32_t c, first_row, end_row;
+    int32_t c, first_row, end_row, out_shift;
 };
 
 bool tl_vulkan_embedding_grad(struct tl_vulkan_call *call, struct tl_err *err)
@@ -86,9 +87,10 @@ bool tl_vulkan_embedding_grad(struct tl_vulkan_call *call, struct tl_err *err)
     const bool vec = c % 4 == 0;
     const struct tl_vulkan_divisor d = tl_vulkan_divisor(lanes_c);
     const struct tl_gpu_slice links = tl_vulkan_scratch(call, n), heads = tl_vulkan_scratch(call, n);
-    int64_t window = tl_vulkan_limit(call) / c;
-    window -= window % 64;
-    if (!tl_vulkan_fits(call, err) || !run_chain(call, links, heads, err)) return false;
+    int64_t window;
+    if (!tl_vulkan_fits(call, err) || !tl_vulkan_rows_a_launch(call, c, &window, err) ||
+        !run_chain(call, links, heads, err))
+        return false;
     if (!call->accumulate && call->program &&
         !tl_gpu_program_fill(call->program, tl_gpu_first(call->out[0], rows * c), 0, err))
         return false;
@@ -96,9 +98,14 @@ bool tl_vulkan_embedding_grad(struct tl_vulkan_call *call, struct tl_err *err)
         const int64_t end = tl_gpu_min(first + window, rows);
         int32_t begin;
         const struct tl_gpu_slice out = tl_vulkan_window(call->out[0], first * c, (end - first) * c, &begin);
-        const struct embedding_grad_push push = {
-            (uint32_t)(n * lanes_c), (uint32_t)lanes_c, d.mul, d.shift, (int32_t)c,
-            (int32_t)first,          (int32_t)end};
+        const struct embedding_grad_push push = {(uint32_t)(n * lanes_c),
+                                                 (uint32_t)lanes_c,
+                                                 d.mul,
+                                                 d.shift,
+                                                 (int32_t)c,
+                                                 (int32_t)first,
+                                                 (int32_t)end,
+                                                 (int32_t)(first * c) - begin};
         const struct tl_vulkan_launch launch = {
             .kernel = "embedding_grad",
             .spec = {vec},
@@ -153,12 +160,9 @@ bool tl_vulkan_random_normal(struct tl_vulkan_call *call, struct tl_err *err)
 {
     const struct tl_shape *y = call->out_shape[0];
     const int64_t n = y->dim[0], len = tl_shape_count(y) / n, lanes_sample = tl_gpu_ceil_div(len, 4);
-    const int64_t window = tl_vulkan_limit(call) / len;
+    int64_t window;
     const struct tl_vulkan_divisor d = tl_vulkan_divisor(lanes_sample);
-    if (!tl_vulkan_fits(call, err)) return false;
-    if (window == 0)
-        return tl_err_set(err, TL_DEVICE, "a sample of %lld numbers is larger than the device binds",
-                          (long long)len);
+    if (!tl_vulkan_fits(call, err) || !tl_vulkan_rows_a_launch(call, len, &window, err)) return false;
     for (int64_t first = 0; first < n; first += window) {
         const int64_t now = tl_gpu_min(window, n - first);
         struct random_push push = {(uint32_t)(first * lanes_sample),

@@ -147,10 +147,9 @@ static bool run_layer(struct tl_vulkan_call *call, struct tl_vulkan_launch launc
                       struct tl_err *err)
 {
     const int64_t rows = tl_shape_rows(call->in_shape[0]), c = tl_shape_last(call->in_shape[0]);
-    const int64_t window = tl_vulkan_limit(call) / (c < 2 ? 2 : c); /* the statistics are two a row */
-    if (window == 0)
-        return tl_err_set(err, TL_DEVICE, "rows of %lld numbers are larger than the device binds",
-                          (long long)c);
+    int64_t window;
+    if (!tl_vulkan_rows_a_launch(call, c < 2 ? 2 : c, &window, err))
+        return false; /* the statistics are two a row */
     launch.spec[0] = tl_vulkan_row_share(call, rows, c);
     launch.spec[1] = c % 4 == 0;
     launch.n_spec = 3;

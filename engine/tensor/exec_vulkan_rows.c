@@ -11,11 +11,8 @@ static bool run_softmax(struct tl_vulkan_call *call, enum kind kind, struct tl_e
 {
     const int64_t rows = tl_shape_rows(call->in_shape[0]), c = tl_shape_last(call->in_shape[0]);
     const bool vec = c % 4 == 0;
-    const int64_t window = tl_vulkan_limit(call) / c;
-    if (!tl_vulkan_fits(call, err)) return false;
-    if (window == 0)
-        return tl_err_set(err, TL_DEVICE, "rows of %lld numbers are larger than the device binds",
-                          (long long)c);
+    int64_t window;
+    if (!tl_vulkan_fits(call, err) || !tl_vulkan_rows_a_launch(call, c, &window, err)) return false;
     for (int64_t first = 0; first < rows; first += window) {
         const int64_t n = tl_gpu_min(window, rows - first);
         int32_t begin;
@@ -69,12 +66,8 @@ static bool run_geglu(struct tl_vulkan_call *call, const char *kernel, int64_t f
 {
     const int64_t rows = tl_shape_rows(call->in_shape[0]);
     const bool vec = f % 4 == 0;
-    const int64_t window = tl_vulkan_limit(call) / width;
-    int64_t chunk = call->cpu ? 16 : 4;
-    if (!tl_vulkan_fits(call, err)) return false;
-    if (window == 0)
-        return tl_err_set(err, TL_DEVICE, "rows of %lld numbers are larger than the device binds",
-                          (long long)width);
+    int64_t window, chunk = call->cpu ? 16 : 4;
+    if (!tl_vulkan_fits(call, err) || !tl_vulkan_rows_a_launch(call, width, &window, err)) return false;
     while (tl_gpu_ceil_div(tl_gpu_min(window, rows), chunk) > 60000) chunk *= 2;
     for (int64_t first = 0; first < rows; first += window) {
         const int64_t n = tl_gpu_min(window, rows - first);

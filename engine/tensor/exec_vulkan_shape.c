@@ -188,9 +188,9 @@ static bool run_upsample(struct tl_vulkan_call *call, const char *kernel, const 
 {
     const struct tl_shape *y = call->out_shape[0];
     const int64_t c = y->dim[3], lanes_c = tl_gpu_ceil_div(c, 4), pixels = y->dim[0] * y->dim[1] * y->dim[2];
-    const int64_t window = tl_vulkan_limit(call) / c;
     const bool vec = c % 4 == 0;
-    if (!tl_vulkan_fits(call, err)) return false;
+    int64_t window;
+    if (!tl_vulkan_fits(call, err) || !tl_vulkan_rows_a_launch(call, c, &window, err)) return false;
     struct upsample_push push = {.c = (int32_t)c,
                                  .small_h = (int32_t)small->dim[1],
                                  .small_w = (int32_t)small->dim[2],

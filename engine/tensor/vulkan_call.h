@@ -64,6 +64,9 @@ uint32_t tl_vulkan_row_share(const struct tl_vulkan_call *call, int64_t rows, in
 
 /* Elements of a result that one launch may write. */
 int64_t tl_vulkan_limit(const struct tl_vulkan_call *call);
+/* Rows of so many elements that one launch may write: at least 1, or an error. */
+bool tl_vulkan_rows_a_launch(const struct tl_vulkan_call *call, int64_t width, int64_t *out_rows,
+                             struct tl_err *err);
 /* Elements [first, first + n) of a result, cut open at an aligned place; *out_first is the element there. */
 struct tl_gpu_slice tl_vulkan_window(struct tl_gpu_slice s, int64_t first, int64_t n, int32_t *out_first);
 

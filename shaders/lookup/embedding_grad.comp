@@ -3,7 +3,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "lib/lanes.glsl"
 layout(constant_id = 1) const int VEC = 1;
-layout(push_constant) uniform Push { uint n, lanes_c, mul, shift; int c, first_row, end_row; } p; // rows of the bound part of the table
+layout(push_constant) uniform Push { uint n, lanes_c, mul, shift; int c, first_row, end_row, out_shift; } p; // row `first_row` is bound at `out_shift`
 layout(binding = 0) uniform itextureBuffer ids;
 layout(binding = 1) uniform itextureBuffer links;
 layout(binding = 2) uniform itextureBuffer heads;
@@ -19,7 +19,7 @@ void main()
     if (texelFetch(heads, int(i)).x == 0 || id < p.first_row || id >= p.end_row) return;
     vec4 sum = vec4(0.0);
     for (int k = int(i); k >= 0; k = texelFetch(links, k).x) sum += fetch4(dy, VEC != 0, k * p.c + c, valid);
-    const int to = (id - p.first_row) * p.c + c; // the table was cleared, or holds what is added to
+    const int to = (id - p.first_row) * p.c + c + p.out_shift; // the table was cleared, or holds what is added to
     if (VEC != 0) sum += y_four[to >> 2];
     else
         for (int q = 0; q < 4; q++)

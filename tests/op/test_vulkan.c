@@ -67,7 +67,7 @@ static void every_case_in_windows(void **state)
 {
     (void)state;
     const int64_t whole = (int64_t)(tl_gpu_facts(tl_device_vulkan_gpu(device))->max_storage_bytes / 4);
-    tl_device_vulkan_set_limit(device, 4096);
+    tl_device_vulkan_set_limit(device, 2400);
     check_cases(false);
     tl_device_vulkan_set_limit(device, whole);
 }
