@@ -5,7 +5,7 @@
 
 #include "tensor/cpu_fast_conv.h"
 
-enum { PIECES = 16, PIXELS_MIN = 96, PIXELS_MAX = 768 };
+enum { PIECES = 16, PIXELS_MIN = 96, PIXELS_MAX = 768, FAR_FLOATS = 1 << 18, PIXELS_FAR = 256 };
 
 struct pass {
     struct tl_conv_axis v, h;
@@ -13,6 +13,7 @@ struct pass {
     const int64_t *seg; /* where a band's taps begin */
     int64_t n_seg, len;
     int64_t groups; /* of panels */
+    bool far;       /* weights come from beyond the second-level cache */
     int64_t first_piece;
     size_t packed; /* where its weights begin */
 };
@@ -80,6 +81,8 @@ static void pass_plan(struct plan *p, struct pass *s, int64_t *seg)
     }
     int64_t pixels = p->samples * s->v.n * s->h.n;
     int64_t wanted = tl_cpu_fast_min(tl_cpu_fast_max(pixels / (2 * PIECES), PIXELS_MIN), PIXELS_MAX);
+    s->far = s->n_seg * s->len * p->out_c >= FAR_FLOATS;
+    if (s->far) wanted = tl_cpu_fast_max(wanted, PIXELS_FAR);
     s->bands = tl_conv_bands_plan(p->samples, s->v.n, s->h.n, wanted);
     int64_t macs = pixels * s->n_seg * s->len * p->out_c;
     int64_t pieces = tl_cpu_fast_min(PIECES, macs >> 20);
@@ -239,7 +242,8 @@ static void conv_piece(void *arg, size_t i, int worker)
     m.n_panels = panels * (group + 1) / s->groups - m.panel;
     int64_t segs = s->n_seg / tl_cpu_fast_max(s->v.taps, 1); /* of one vertical tap */
     for (struct rows r = {.v1 = b.p0}; r.v1 < b.p1;) {
-        r = rows_from(&s->v, r.v1, b.p1);
+        /* Weights that come from afar are read once for all rows, though some rows then see taps of zeros. */
+        r = s->far ? (struct rows){b.p0, b.p1, 0, s->v.taps} : rows_from(&s->v, r.v1, b.p1);
         m.m = place_pixels(p, s, &b, &r, row, c_row);
         m.seg = s->seg + r.t0 * segs;
         m.n_seg = (r.t1 - r.t0) * segs;

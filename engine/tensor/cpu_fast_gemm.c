@@ -1,5 +1,7 @@
 /* gemm on the cpu: B is packed once (or read in place), C is cut into blocks of rows, panels of columns, or
  * parts of k. */
+#include <math.h>
+
 #include "tensor/cpu_fast.h"
 
 enum {
@@ -30,7 +32,10 @@ static void plan(struct gemm *g)
     g->n_rows = g->n_cols = g->n_parts = 1;
     if (want <= p->batch) return;
     want = tl_cpu_fast_ceil(want, p->batch);
-    g->n_rows = tl_cpu_fast_min(want, tl_cpu_fast_ceil(p->m, ROW_UNIT));
+    /* R x C pieces read B R times and A C times: R m = C n is the least. */
+    int64_t rows = (int64_t)sqrt((double)want * (double)p->m / (double)p->n);
+    rows = tl_cpu_fast_max(rows, tl_cpu_fast_ceil(want, g->n_panels));
+    g->n_rows = tl_cpu_fast_min(tl_cpu_fast_min(rows, want), tl_cpu_fast_ceil(p->m, ROW_UNIT));
     g->rows = tl_cpu_fast_ceil(tl_cpu_fast_ceil(p->m, g->n_rows), ROW_UNIT) * ROW_UNIT;
     g->n_rows = tl_cpu_fast_ceil(p->m, g->rows);
     want /= g->n_rows;

@@ -5,7 +5,8 @@
 enum {
     NV_MAX = TL_VEC_REGISTERS == 32 ? 3 : 2,
     MR_MAX = TL_VEC_REGISTERS == 32 ? 12 : 6,
-    K_CHUNK = 192, /* rows of B that stay in the first-level cache while all rows of A pass by */
+    K_CHUNK = 192,        /* rows of B that stay in the first-level cache while all rows of A pass by */
+    FAR_FLOATS = 1 << 18, /* from here on B comes from beyond the second-level cache */
 };
 
 static const int mr_of_nv[4] = {0, MR_MAX, MR_MAX, TL_VEC_REGISTERS == 32 ? 8 : 4};
@@ -141,9 +142,25 @@ static int64_t panel_start(int64_t n_vec, int64_t panel)
     return n_vec * panel / panels(n_vec);
 }
 
+/* What B's next panel takes from memory, asked for while this one is worked on: a large B is read once, row
+ * by row of a narrow column, and no hardware guesses that. */
+struct ahead {
+    const float *b; /* NULL: nothing */
+    int64_t ldb, rows;
+    int lines;
+};
+
+static void fetch(const struct ahead *next, int64_t begin, int64_t end)
+{
+    for (int64_t i = begin; i < end; i++)
+        for (int l = 0; l < next->lines; l++)
+            __builtin_prefetch(next->b + i * next->ldb + l * (64 / (int)sizeof(float)), 0, 2);
+}
+
 /* One panel of C against one chunk of k. first: C starts from bias, add, or itself; later chunks add to it.
  */
-static void run_panel(const struct tl_micro *p, struct tile *t, int64_t v0, int nv, bool first)
+static void run_panel(const struct tl_micro *p, struct tile *t, const struct ahead *next, int64_t v0, int nv,
+                      bool first)
 {
     int64_t n0 = v0 * TL_VEC, n_valid = p->n - n0;
     bool along = p->step == 1;
@@ -160,24 +177,49 @@ static void run_panel(const struct tl_micro *p, struct tile *t, int64_t v0, int 
         t->init = init ? init + c : NULL;
         t->c_row = p->c_row ? p->c_row + r : NULL;
         int mr = tile_rows(p->m - r, nv);
+        if (next->b) fetch(next, next->rows * r / p->m, next->rows * (r + mr) / p->m);
         kernels[nv - 1][mr][along](t);
         r += mr;
     }
+}
+
+/* Row k0 of panel i of B, and how far apart its rows are. */
+static const float *panel_of(const struct tl_micro *p, int64_t i, int64_t k0, int64_t *ldb)
+{
+    int64_t n_vec = tl_micro_vectors(p->n), k = p->b_rows ? p->b_rows : p->n_seg * p->len,
+            v0 = panel_start(n_vec, i);
+    *ldb = p->ldb ? p->ldb : (panel_start(n_vec, i + 1) - v0) * TL_VEC;
+    return p->ldb ? p->b + k0 * p->ldb + v0 * TL_VEC : p->b + v0 * TL_VEC * k + (p->b_row + k0) * *ldb;
+}
+
+/* Panel i + 1, or where this was the last, the first one's next rows. */
+static struct ahead look_ahead(const struct tl_micro *p, int64_t i, int64_t end, int64_t k0, int64_t rows)
+{
+    int64_t k = p->n_seg * p->len, n_vec = tl_micro_vectors(p->n);
+    struct ahead next = {.rows = rows};
+    if (k * p->n < FAR_FLOATS) return next;
+    if (++i == end) {
+        i = p->panel;
+        k0 += rows;
+        next.rows = k - k0 < rows ? k - k0 : rows;
+    }
+    if (next.rows <= 0) return next;
+    next.b = panel_of(p, i, k0, &next.ldb);
+    next.lines = (int)(panel_start(n_vec, i + 1) - panel_start(n_vec, i)) * TL_VEC * (int)sizeof(float) / 64;
+    return next;
 }
 
 /* Segments seg[0 .. n_seg), of which columns [i0, i0 + len) take part; k0 is their first row of B. */
 static void run_chunk(const struct tl_micro *p, const int64_t *seg, int64_t n_seg, int64_t len, int64_t k0,
                       bool first)
 {
-    int64_t n_vec = tl_micro_vectors(p->n), k = p->b_rows ? p->b_rows : p->n_seg * p->len;
-    int64_t end = p->n_panels ? p->panel + p->n_panels : panels(n_vec);
+    int64_t n_vec = tl_micro_vectors(p->n), end = p->n_panels ? p->panel + p->n_panels : panels(n_vec);
     for (int64_t i = p->panel; i < end; i++) {
         int64_t v0 = panel_start(n_vec, i);
-        int nv = (int)(panel_start(n_vec, i + 1) - v0);
         struct tile t = {.seg = seg, .n_seg = n_seg, .len = len, .step = p->step};
-        t.ldb = p->ldb ? p->ldb : (int64_t)nv * TL_VEC;
-        t.b = p->ldb ? p->b + k0 * p->ldb + v0 * TL_VEC : p->b + v0 * TL_VEC * k + (p->b_row + k0) * t.ldb;
-        run_panel(p, &t, v0, nv, first);
+        struct ahead next = look_ahead(p, i, end, k0, n_seg * len);
+        t.b = panel_of(p, i, k0, &t.ldb);
+        run_panel(p, &t, &next, v0, (int)(panel_start(n_vec, i + 1) - v0), first);
     }
 }
 
