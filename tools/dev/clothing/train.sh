@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Real pictures through the same commands as the drawn shapes: tiles, autoencoder, CLIP, denoiser, then PRDP on the CLIP reward.
-#   tools/dev/clothing/train.sh FOLDER SPRITE [BUILD]     resumes where it was stopped; about seven minutes of one AVX-512 core
+#   tools/dev/clothing/train.sh FOLDER SPRITE [BUILD]     resumes where it was stopped; about six minutes of one AVX-512 core
 # SPRITE is fashion-mnist-sprite.png (zalandoresearch/fashion-mnist, doc/img). THREADS=1 keeps to one core, DEVICE=cpu to the processor.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
