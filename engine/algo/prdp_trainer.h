@@ -1,10 +1,11 @@
-/* One PRDP run's moving parts, without prompts, pictures or rewards: draw a group of trajectories from the present policy, then, given
- * their rewards, make K passes of M updates (design: a trajectory loss is two passes).
+/* One PRDP run's moving parts, without prompts, pictures or rewards: draw a group of trajectories from the
+ * present policy, then, given their rewards, make K passes of M updates (design: a trajectory loss is two
+ * passes).
  *
- * Samples are laid out group by group (all samples of one prompt behind each other) and always run through the network in the same
- * chunks of `batch` samples, so that old, reference and new outputs of an unchanged policy are the same bytes and its log-ratios
- * exactly zero. Memory: x and the reference's output of every step for all samples, the present output of every step for one
- * minibatch; activations of one step only.
+ * Samples are laid out group by group (all samples of one prompt behind each other) and always run through
+ * the network in the same chunks of `batch` samples, so that old, reference and new outputs of an unchanged
+ * policy are the same bytes and its log-ratios exactly zero. Memory: x and the reference's output of every
+ * step for all samples, the present output of every step for one minibatch; activations of one step only.
  *
  * Source: Deng et al. 2024 (PRDP), algorithm 1; algo/prdp.h has the loss. */
 #ifndef TL_ALGO_PRDP_TRAINER_H
@@ -19,16 +20,16 @@
 struct tl_prdp_trainer_params {
     struct tl_component *unet; /* borrowed */
     const struct tl_scheduler *scheduler;
-    struct tl_plan_params sampling; /* steps, eta, last step */
-    int n_groups, group_size;       /* prompts, samples per prompt */
-    int minibatches;                /* M: updates per pass; divides n_groups */
-    int passes;                     /* K */
-    int batch;                      /* samples per network run; 0: as many as fit a minibatch, at most 64 */
-    int64_t height, width, tokens;  /* of the latents, of the context */
-    double guidance;                /* <= 1: one branch, conditional only */
+    struct tl_plan_params sampling;  /* steps, eta, last step */
+    int n_groups, group_size;        /* prompts, samples per prompt */
+    int minibatches;                 /* M: updates per pass; divides n_groups */
+    int passes;                      /* K */
+    int batch;                       /* samples per network run; 0: as many as fit a minibatch, at most 64 */
+    int64_t height, width, tokens;   /* of the latents, of the context */
+    double guidance;                 /* <= 1: one branch, conditional only */
     const struct tl_lora_spec *lora; /* NULL: all weights are trained */
     bool checkpoint;
-    struct tl_prdp_params loss;   /* beta, clip, reductions, ties; the sizes are filled in */
+    struct tl_prdp_params loss; /* beta, clip, reductions, ties; the sizes are filled in */
     struct tl_adamw_params adamw;
     uint64_t seed;
 };
@@ -36,23 +37,26 @@ struct tl_prdp_trainer_params {
 struct tl_prdp_trainer {
     struct tl_prdp_trainer_params p;
     struct tl_denoiser *denoiser;
-    struct tl_step *steps;           /* [n_steps]; owns */
+    struct tl_step *steps;            /* [n_steps]; owns */
     struct tl_store *weights, *grads; /* LoRA, or the UNet's own weights (then not owned) */
-    struct tl_store *reference;      /* full fine-tuning: a copy of the starting weights */
+    struct tl_store *reference;       /* full fine-tuning: a copy of the starting weights */
     struct tl_optimizer *optimizer;
-    struct tl_trajectory paths;      /* x of every step, ratios */
-    float *m_ref;                    /* [n_steps][n][dim] */
-    float *m;                        /* [n_steps][minibatch][dim] */
-    size_t n, dim;                   /* samples; floats of one */
+    struct tl_trajectory paths; /* x of every step, ratios */
+    float *m_ref;               /* [n_steps][n][dim] */
+    float *m;                   /* [n_steps][minibatch][dim] */
+    size_t n, dim;              /* samples; floats of one */
 };
 
-/* What create checks of the numbers alone (TL_USAGE): for a caller that wants to know before it loads a model. */
+/* What create checks of the numbers alone (TL_USAGE): for a caller that wants to know before it loads a
+ * model. */
 bool tl_prdp_trainer_check(const struct tl_prdp_trainer_params *params, struct tl_err *err);
 
-struct tl_prdp_trainer *tl_prdp_trainer_create(const struct tl_prdp_trainer_params *params, struct tl_err *err);
+struct tl_prdp_trainer *tl_prdp_trainer_create(const struct tl_prdp_trainer_params *params,
+                                               struct tl_err *err);
 void tl_prdp_trainer_destroy(struct tl_prdp_trainer **trainer);
 
-/* Conditions of all n samples; with guidance uncond holds the negative ones: each [n, tokens, D] (and SDXL's parts) by sample. */
+/* Conditions of all n samples; with guidance uncond holds the negative ones: each [n, tokens, D] (and SDXL's
+ * parts) by sample. */
 struct tl_prdp_conditions {
     const float *(*context)(void *user, size_t sample, bool negative);     /* [tokens, D] */
     const float *(*text_embeds)(void *user, size_t sample, bool negative); /* [P] or NULL function */
@@ -60,34 +64,40 @@ struct tl_prdp_conditions {
     void *user;
 };
 
-/* Draws trajectories: sample i starts from the noise of number first_sample + i. Fills paths.x, m_ref, old_ratio. The result x_0 is
- * tl_trajectory_slot(&trainer->paths, n_steps). */
-bool tl_prdp_trainer_draw(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, uint32_t first_sample, struct tl_err *err);
+/* Draws trajectories: sample i starts from the noise of number first_sample + i. Fills paths.x, m_ref,
+ * old_ratio. The result x_0 is tl_trajectory_slot(&trainer->paths, n_steps). */
+bool tl_prdp_trainer_draw(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions,
+                          uint32_t first_sample, struct tl_err *err);
 
 /* The snapshot's ratios for the trajectories that are there: what an epoch on stored samples begins with. */
-bool tl_prdp_trainer_snapshot(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, struct tl_err *err);
+bool tl_prdp_trainer_snapshot(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions,
+                              struct tl_err *err);
 
-/* m_ref for trajectories that were put into paths.x from outside (a resumed run's stored samples): the bytes that draw would leave. */
-bool tl_prdp_trainer_reference(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, struct tl_err *err);
+/* m_ref for trajectories that were put into paths.x from outside (a resumed run's stored samples): the bytes
+ * that draw would leave. */
+bool tl_prdp_trainer_reference(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions,
+                               struct tl_err *err);
 
 struct tl_prdp_epoch_stats {
     struct tl_prdp_stats first, last; /* of the first and of the last minibatch's loss */
     double loss;                      /* mean over updates */
     double grad_norm;                 /* mean over updates that were made, before clipping */
-    double kl_ref_nats;               /* log pi_old / pi_ref of the trajectories, mean over samples: estimates KL(old || reference) if old drew them */
+    double kl_ref_nats; /* log pi_old / pi_ref of the trajectories, mean over samples: estimates KL(old ||
+                           reference) if old drew them */
     double clip_fraction, ratio_move; /* means over updates: outside the band; |r - r_old| at most */
     int updates, skipped;             /* skipped: non-finite gradients */
 };
 
-/* K passes over M minibatches. rewards [n]. epoch keys the order of minibatches. TL_NUMERIC where a ratio or every gradient is not
- * finite. */
-bool tl_prdp_trainer_update(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, const double *rewards, uint32_t epoch,
-                            struct tl_prdp_epoch_stats *out, struct tl_err *err);
+/* K passes over M minibatches. rewards [n]. epoch keys the order of minibatches. TL_NUMERIC where a ratio or
+ * every gradient is not finite. */
+bool tl_prdp_trainer_update(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions,
+                            const double *rewards, uint32_t epoch, struct tl_prdp_epoch_stats *out,
+                            struct tl_err *err);
 
-/* Samples from the present policy (or, with reference, the untouched one) without keeping anything: x_T of numbers first + i of `seed`.
- * out [n, dim] for any n; conditions by sample. */
-bool tl_prdp_trainer_sample(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, size_t n, uint64_t seed, uint32_t first,
-                            bool reference, float *out, struct tl_err *err);
+/* Samples from the present policy (or, with reference, the untouched one) without keeping anything: x_T of
+ * numbers first + i of `seed`. out [n, dim] for any n; conditions by sample. */
+bool tl_prdp_trainer_sample(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, size_t n,
+                            uint64_t seed, uint32_t first, bool reference, float *out, struct tl_err *err);
 
 size_t tl_prdp_trainer_bytes(const struct tl_prdp_trainer *t);
 

@@ -45,7 +45,8 @@ void *tl_arena_alloc(struct tl_arena *arena, size_t n, size_t size)
     if (!b || b->size - b->used < bytes) {
         b = block_create(bytes > BLOCK ? bytes : BLOCK);
         if (!b) goto fail;
-        if (bytes > BLOCK && arena->head) { /* a large block goes behind, so that the current one keeps filling */
+        if (bytes > BLOCK &&
+            arena->head) { /* a large block goes behind, so that the current one keeps filling */
             b->next = arena->head->next;
             arena->head->next = b;
         } else {

@@ -62,7 +62,8 @@ static void gumbel_block(const uint32_t w[4], float out[4])
     for (int i = 0; i < 4; i++) out[i] = -tl_logf(-tl_logf(unit(w[i])));
 }
 
-static void fill(struct tl_rng_key key, uint32_t first, size_t n, float *out, void (*block)(const uint32_t[4], float[4]))
+static void fill(struct tl_rng_key key, uint32_t first, size_t n, float *out,
+                 void (*block)(const uint32_t[4], float[4]))
 {
     uint32_t w[4];
     float v[4];

@@ -37,7 +37,7 @@ struct tl_rng_key {
 void tl_rng_block(struct tl_rng_key key, uint32_t block, uint32_t out[4]);
 
 uint32_t tl_rng_u32(struct tl_rng_key key, uint32_t element);
-float tl_rng_uniform(struct tl_rng_key key, uint32_t element);            /* in (0, 1), 24 bits, never 0 or 1 */
+float tl_rng_uniform(struct tl_rng_key key, uint32_t element); /* in (0, 1), 24 bits, never 0 or 1 */
 uint32_t tl_rng_below(struct tl_rng_key key, uint32_t element, uint32_t n); /* 0 .. n-1, n > 0 */
 
 /* Fills out[0..n) with elements first .. first + n - 1 of the key's sequence. Box-Muller on pairs of words of

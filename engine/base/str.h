@@ -1,4 +1,5 @@
-/* A growing string. A zeroed struct is a valid empty one. Out of memory marks it failed and keeps what it has. */
+/* A growing string. A zeroed struct is a valid empty one. Out of memory marks it failed and keeps what it
+ * has. */
 #ifndef TL_BASE_STR_H
 #define TL_BASE_STR_H
 

@@ -1,7 +1,8 @@
-/* Elementary functions as short polynomials, the same text as shaders/lib/math.glsl: Vulkan's own sin, cos, log may be
- * off by 2^-11, and random normals must agree between devices. All are branch-free, so that compilers vectorise
- * loops over them. Errors are against the exact value, measured over the stated range by tests/base/test_rng.c.
- * Sources: Cephes (Moshier) coefficients for log, exp, sin, cos; Abramowitz-Stegun is NOT used for erf. */
+/* Elementary functions as short polynomials, the same text as shaders/lib/math.glsl: Vulkan's own sin, cos,
+ * log may be off by 2^-11, and random normals must agree between devices. All are branch-free, so that
+ * compilers vectorise loops over them. Errors are against the exact value, measured over the stated range by
+ * tests/base/test_rng.c. Sources: Cephes (Moshier) coefficients for log, exp, sin, cos; Abramowitz-Stegun is
+ * NOT used for erf. */
 #ifndef TL_BASE_TL_MATH_H
 #define TL_BASE_TL_MATH_H
 

@@ -132,8 +132,9 @@ struct tl_st_set *tl_st_set_open(const char *folder, const char *base, const cha
 struct tl_st_set *tl_st_set_open_file(const char *path, struct tl_err *err);
 void tl_st_set_close(struct tl_st_set **set);
 
-/* Tells the system that what was read of the files need not stay in this process's memory: a large set would otherwise count
- * beside the weights that were made of it. Data stays valid; reading it again reads the files again. */
+/* Tells the system that what was read of the files need not stay in this process's memory: a large set would
+ * otherwise count beside the weights that were made of it. Data stays valid; reading it again reads the files
+ * again. */
 void tl_st_set_let_go(const struct tl_st_set *set);
 
 size_t tl_st_set_count(const struct tl_st_set *set);

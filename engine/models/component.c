@@ -11,12 +11,15 @@
 /* Configs of transformers name their class in `architectures`, nested ones only by model_type. */
 static const struct {
     const char *model_type, *name;
-} model_types[] = {{"clip_text_model", "CLIPTextModel"}, {"clip_vision_model", "CLIPVisionModel"}, {"clip", "CLIPModel"}};
+} model_types[] = {
+    {"clip_text_model", "CLIPTextModel"}, {"clip_vision_model", "CLIPVisionModel"}, {"clip", "CLIPModel"}};
 
 const struct tl_component_class *tl_component_class_of(const cJSON *json, struct tl_err *err)
 {
     const char *name = NULL, *type = NULL;
-    if (!tl_json_string(json, "_class_name", NULL, &name, err) || !tl_json_string(json, "model_type", NULL, &type, err)) return NULL;
+    if (!tl_json_string(json, "_class_name", NULL, &name, err) ||
+        !tl_json_string(json, "model_type", NULL, &type, err))
+        return NULL;
     const cJSON *first = cJSON_GetArrayItem(tl_json_get(json, "architectures"), 0);
     if (!name && cJSON_IsString(first)) name = first->valuestring;
     for (size_t i = 0; !name && type && i < sizeof model_types / sizeof *model_types; i++)
@@ -30,7 +33,8 @@ const struct tl_component_class *tl_component_class_of(const cJSON *json, struct
     return cls;
 }
 
-static struct tl_store_layout *layout_as(const struct tl_component_class *cls, const union tl_component_config *config, enum tl_dtype dtype,
+static struct tl_store_layout *layout_as(const struct tl_component_class *cls,
+                                         const union tl_component_config *config, enum tl_dtype dtype,
                                          struct tl_err *err)
 {
     struct tl_graph *g = tl_graph_create();
@@ -41,17 +45,20 @@ static struct tl_store_layout *layout_as(const struct tl_component_class *cls, c
     struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE, .dtype = dtype};
     cls->declare(&nn, config);
     const struct tl_graph *const graphs[1] = {g};
-    struct tl_store_layout *layout = tl_graph_ok(g, err) ? tl_store_layout_create(graphs, 1, TL_SET_BASE, NULL, NULL, err) : NULL;
+    struct tl_store_layout *layout =
+        tl_graph_ok(g, err) ? tl_store_layout_create(graphs, 1, TL_SET_BASE, NULL, NULL, err) : NULL;
     tl_graph_destroy(&g);
     return layout;
 }
 
-struct tl_store_layout *tl_component_layout(const struct tl_component_class *cls, const union tl_component_config *config, struct tl_err *err)
+struct tl_store_layout *tl_component_layout(const struct tl_component_class *cls,
+                                            const union tl_component_config *config, struct tl_err *err)
 {
     return layout_as(cls, config, TL_F32, err);
 }
 
-static struct tl_component *create(struct tl_device *device, const cJSON *json, enum tl_dtype dtype, struct tl_err *err)
+static struct tl_component *create(struct tl_device *device, const cJSON *json, enum tl_dtype dtype,
+                                   struct tl_err *err)
 {
     struct tl_component *c = calloc(1, sizeof *c);
     if (!c) {
@@ -71,7 +78,8 @@ fail:
     return NULL;
 }
 
-struct tl_component *tl_component_create(struct tl_device *device, const cJSON *json, uint64_t seed, struct tl_err *err)
+struct tl_component *tl_component_create(struct tl_device *device, const cJSON *json, uint64_t seed,
+                                         struct tl_err *err)
 {
     struct tl_component *c = create(device, json, TL_F32, err);
     if (c && !tl_weights_init(c->store, seed, err)) tl_component_close(&c);
@@ -83,7 +91,8 @@ struct tl_component *tl_component_open(struct tl_device *device, const char *fol
     return tl_component_open_as(device, folder, TL_F32, err);
 }
 
-struct tl_component *tl_component_open_as(struct tl_device *device, const char *folder, enum tl_dtype dtype, struct tl_err *err)
+struct tl_component *tl_component_open_as(struct tl_device *device, const char *folder, enum tl_dtype dtype,
+                                          struct tl_err *err)
 {
     struct tl_component *c = NULL;
     struct tl_st_set *set = NULL;
@@ -121,7 +130,8 @@ void tl_component_close(struct tl_component **c_ptr)
     *c_ptr = NULL;
 }
 
-bool tl_component_save(struct tl_component *c, struct tl_store *store, const char *folder, enum tl_st_dtype dtype, struct tl_err *err)
+bool tl_component_save(struct tl_component *c, struct tl_store *store, const char *folder,
+                       enum tl_st_dtype dtype, struct tl_err *err)
 {
     struct tl_str path = {0};
     bool ok = tl_file_make_folder(folder, err);

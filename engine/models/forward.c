@@ -55,7 +55,9 @@ static bool declare_input(struct run *r, int i, struct tl_err *err)
     const struct tl_port *port = &r->method->in[i];
     const struct tl_st_tensor *t = tensor_of(r, port);
     r->in[i] = TL_NONE;
-    if (!t) return port->optional || tl_err_set(err, TL_BAD_INPUT, "the input file lacks the tensor %s", port->name);
+    if (!t)
+        return port->optional ||
+               tl_err_set(err, TL_BAD_INPUT, "the input file lacks the tensor %s", port->name);
     struct tl_shape s = {.rank = (int)t->rank ? (int)t->rank : 1, .dim = {1}};
     if (t->rank > 4) return tl_err_set(err, TL_BAD_INPUT, "input %s has %u axes", port->name, t->rank);
     for (unsigned k = 0; k < t->rank; k++) s.dim[k] = (int64_t)t->shape[k];
@@ -65,7 +67,8 @@ static bool declare_input(struct run *r, int i, struct tl_err *err)
     }
     if (strcmp(port->name, "eos_rows") == 0) s = tl_shape1(s.dim[0]);
     if (i == 0) r->batch = s.dim[0];
-    if (strcmp(port->name, "timestep") == 0 && s.rank == 1 && s.dim[0] == 1) s.dim[0] = r->batch; /* one for all */
+    if (strcmp(port->name, "timestep") == 0 && s.rank == 1 && s.dim[0] == 1)
+        s.dim[0] = r->batch; /* one for all */
     bool ids = port->kind == TL_PORT_IDS || by_table(r->call->component, port);
     r->in[i] = tl_input(r->g, port->name, ids ? TL_I32 : TL_F32, s);
     return tl_graph_ok(r->g, err);
@@ -82,7 +85,8 @@ static bool write_ids(struct run *r, int i, const struct tl_st_tensor *t, struct
     int32_t *ids = malloc((t->n + 1) * sizeof *ids), *rows = calloc(t->n + 1, sizeof *rows);
     bool ok = ids && rows && tl_st_to_i32(t, ids, err);
     if (ok && strcmp(port->name, "eos_rows") == 0)
-        tl_clip_eos_rows(text_config(r->call->component), ids, (int64_t)t->shape[0], (int64_t)t->shape[1], rows);
+        tl_clip_eos_rows(text_config(r->call->component), ids, (int64_t)t->shape[0], (int64_t)t->shape[1],
+                         rows);
     ok = ok && tl_exec_write(r->exec, port->name, strcmp(port->name, "eos_rows") == 0 ? rows : ids, err);
     free(ids);
     free(rows);
@@ -125,7 +129,9 @@ static bool find_wrt(struct run *r, struct tl_err *err)
             if (r->in[i] >= 0 && strcmp(name, r->method->in[i].name) == 0) r->input_of[w] = i;
         if (r->input_of[w] >= 0) continue;
         r->entry_of[w] = tl_weights_entry(r->call->component->layout, name);
-        if (!r->entry_of[w]) return tl_err_set(err, TL_USAGE, "--wrt %s is neither an input nor a weight of %s", name, r->call->component->cls->name);
+        if (!r->entry_of[w])
+            return tl_err_set(err, TL_USAGE, "--wrt %s is neither an input nor a weight of %s", name,
+                              r->call->component->cls->name);
     }
     return true;
 }
@@ -157,8 +163,15 @@ static bool build_backward(struct run *r, struct tl_err *err)
     if (n == 0) return tl_err_set(err, TL_BAD_INPUT, "the cotangent file names no output of this method");
     for (int w = 0; w < r->call->n_wrt; w++)
         if (r->input_of[w] >= 0) wrt[n_wrt++] = r->in[r->input_of[w]];
-    struct tl_backward_params p = {.outputs = outputs, .cotangents = cots, .n_outputs = n, .wrt = wrt, .out_wrt = dwrt, .n_wrt = n_wrt,
-                                   .param_sets = 1u << TL_SET_BASE, .want = wanted, .user = r};
+    struct tl_backward_params p = {.outputs = outputs,
+                                   .cotangents = cots,
+                                   .n_outputs = n,
+                                   .wrt = wrt,
+                                   .out_wrt = dwrt,
+                                   .n_wrt = n_wrt,
+                                   .param_sets = 1u << TL_SET_BASE,
+                                   .want = wanted,
+                                   .user = r};
     if (!tl_graph_backward(r->g, &p)) return tl_graph_ok(r->g, err);
     for (int w = 0, k = 0; w < r->call->n_wrt; w++)
         if (r->input_of[w] >= 0) {
@@ -184,7 +197,9 @@ static bool write_cotangents(struct run *r, struct tl_err *err)
             const struct tl_shape *s = tl_shape_of(tl_exec_graph(r->exec), v);
             size_t n = (size_t)tl_shape_count(s);
             float *file = malloc((n + 1) * sizeof *file), *kernel = malloc((n + 1) * sizeof *kernel);
-            ok = file && kernel && (t->n == n || tl_err_set(err, TL_BAD_INPUT, "cotangent %s has %llu values, the output %zu", port->name, (unsigned long long)t->n, n)) &&
+            ok = file && kernel &&
+                 (t->n == n || tl_err_set(err, TL_BAD_INPUT, "cotangent %s has %llu values, the output %zu",
+                                          port->name, (unsigned long long)t->n, n)) &&
                  tl_st_to_f32(t, file, err);
             if (ok && port->kind == TL_PORT_PICTURE)
                 reorder_picture(file, kernel, s, true);
@@ -200,7 +215,8 @@ static bool write_cotangents(struct run *r, struct tl_err *err)
     return ok;
 }
 
-static bool add_item(struct run *r, const char *name, const struct tl_shape *kernel_shape, bool picture, float *data, struct tl_err *err)
+static bool add_item(struct run *r, const char *name, const struct tl_shape *kernel_shape, bool picture,
+                     float *data, struct tl_err *err)
 {
     struct tl_forward_result *out = r->result;
     struct tl_shape s = *kernel_shape;
@@ -226,7 +242,8 @@ static bool read_value(struct run *r, const char *name, const char *as, bool pic
     tl_val v = tl_graph_find_output(g, name);
     if (v < 0) return tl_err_set(err, TL_FAIL, "output %s is missing", name);
     float *data = malloc((size_t)tl_shape_count(tl_shape_of(g, v)) * sizeof *data);
-    bool ok = data && tl_exec_read(r->exec, name, data, err) && add_item(r, as, tl_shape_of(g, v), picture, data, err);
+    bool ok = data && tl_exec_read(r->exec, name, data, err) &&
+              add_item(r, as, tl_shape_of(g, v), picture, data, err);
     free(data);
     return ok;
 }
@@ -239,7 +256,8 @@ static bool read_weight_grad(struct run *r, int w, struct tl_err *err)
     struct tl_str name = {0};
     tl_str_printf(&name, "grad.%s", r->call->wrt[w]);
     float *kernel = malloc(n * sizeof *kernel), *file = malloc(n * sizeof *file);
-    bool ok = kernel && file && tl_store_read(r->grads, tl_store_layout_find(r->grad_layout, e->name), kernel, err);
+    bool ok =
+        kernel && file && tl_store_read(r->grads, tl_store_layout_find(r->grad_layout, e->name), kernel, err);
     if (ok) tl_layout_to_file(e->layout, &e->shape, kernel, file);
     ok = ok && add_item(r, name.data, &shape, false, file, err);
     free(kernel);
@@ -265,7 +283,8 @@ static bool read_results(struct run *r, struct tl_err *err)
         }
         struct tl_str name = {0};
         tl_str_printf(&name, "grad.%s", r->call->wrt[w]);
-        bool ok = read_value(r, name.data, name.data, r->method->in[r->input_of[w]].kind == TL_PORT_PICTURE, err);
+        bool ok =
+            read_value(r, name.data, name.data, r->method->in[r->input_of[w]].kind == TL_PORT_PICTURE, err);
         tl_str_finish(&name);
         if (!ok) return false;
     }
@@ -275,7 +294,8 @@ static bool read_results(struct run *r, struct tl_err *err)
 static bool build(struct run *r, struct tl_err *err)
 {
     struct tl_component *c = r->call->component;
-    struct tl_nn nn = {.g = r->g, .set = TL_SET_BASE, .lora_scale = TL_NONE, .dtype = r->call->component->dtype};
+    struct tl_nn nn = {
+        .g = r->g, .set = TL_SET_BASE, .lora_scale = TL_NONE, .dtype = r->call->component->dtype};
     for (int i = 0; i < TL_PORTS; i++) r->in[i] = r->out[i] = TL_NONE;
     for (int i = 0; i < TL_PORTS && r->method->in[i].name; i++)
         if (!declare_input(r, i, err)) return false;
@@ -291,8 +311,8 @@ static bool build(struct run *r, struct tl_err *err)
     return tl_graph_ok(r->g, err);
 }
 
-/* Gradients of weights that nobody asks for take no room. A weight that the method does not read has no place in the graph, so
- * the layout comes from a graph of its own. */
+/* Gradients of weights that nobody asks for take no room. A weight that the method does not read has no place
+ * in the graph, so the layout comes from a graph of its own. */
 static bool make_grads(struct run *r, struct tl_err *err)
 {
     struct tl_component *c = r->call->component;
@@ -312,7 +332,8 @@ static bool run(struct run *r, struct tl_err *err)
     struct tl_device *d = c->store->device;
     r->g = tl_graph_create();
     if (!r->g || !build(r, err)) return false;
-    r->result->items = tl_arena_alloc(&r->result->arena, (size_t)(TL_PORTS + r->call->n_wrt), sizeof *r->result->items);
+    r->result->items =
+        tl_arena_alloc(&r->result->arena, (size_t)(TL_PORTS + r->call->n_wrt), sizeof *r->result->items);
     if (!r->result->items) return tl_err_set(err, TL_FAIL, "out of memory");
     if (r->call->cotangent && !make_grads(r, err)) return false;
     r->exec = tl_exec_create(d, &r->g, err);
@@ -334,7 +355,9 @@ bool tl_forward(const struct tl_forward_call *call, struct tl_forward_result *ou
             r.method = &cls->methods[i];
             break;
         }
-    if (!r.method) return tl_err_set(err, TL_USAGE, "%s has no method '%s'; its first is %s", cls->name, call->method, cls->methods[0].name);
+    if (!r.method)
+        return tl_err_set(err, TL_USAGE, "%s has no method '%s'; its first is %s", cls->name, call->method,
+                          cls->methods[0].name);
     bool ok = run(&r, err);
     tl_exec_destroy(&r.exec);
     tl_graph_destroy(&r.g);

@@ -1,4 +1,5 @@
-/* One component run on tensors that a file holds, with gradients on request: parity with the Python classes as a command. */
+/* One component run on tensors that a file holds, with gradients on request: parity with the Python classes
+ * as a command. */
 #ifndef TL_MODELS_FORWARD_H
 #define TL_MODELS_FORWARD_H
 
@@ -8,11 +9,12 @@
 
 struct tl_forward_call {
     struct tl_component *component;
-    const char *method;              /* NULL: the class's first */
-    const struct tl_st_file *input;  /* tensors named after the arguments of the Python forward, in PyTorch's order */
+    const char *method; /* NULL: the class's first */
+    const struct tl_st_file
+        *input; /* tensors named after the arguments of the Python forward, in PyTorch's order */
     const struct tl_st_file *cotangent; /* named and shaped like outputs; NULL: no gradients */
-    const char *cotangent_prefix;    /* "" or, where one file holds everything, "cot." */
-    const char *const *wrt;          /* inputs or weights (names as in the weights' file) whose gradient is wanted */
+    const char *cotangent_prefix;       /* "" or, where one file holds everything, "cot." */
+    const char *const *wrt; /* inputs or weights (names as in the weights' file) whose gradient is wanted */
     int n_wrt;
 };
 

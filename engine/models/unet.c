@@ -27,7 +27,8 @@ static void push(struct build *b, tl_val h)
 static tl_val embedding_mlp(struct build *b, tl_val x, tl_val condition, int dim, const char *name)
 {
     struct tl_nn *nn = b->nn;
-    if (condition >= 0) x = tl_nn_linear_add(nn, condition, b->c->channels[0], false, x, "%s.cond_proj", name);
+    if (condition >= 0)
+        x = tl_nn_linear_add(nn, condition, b->c->channels[0], false, x, "%s.cond_proj", name);
     x = tl_nn_linear(nn, x, dim, true, "%s.linear_1", name);
     x = tl_nn_activation(nn, x, b->c->act);
     return tl_nn_linear(nn, x, dim, true, "%s.linear_2", name);
@@ -38,14 +39,19 @@ static tl_val class_embedding(struct build *b, tl_val labels)
     struct tl_nn *nn = b->nn;
     const struct tl_unet_config *c = b->c;
     switch (c->class_embed) {
-    case TL_CLASS_TABLE: return tl_embedding(nn->g, labels, tl_nn_weight(nn, tl_shape2(c->n_class, c->time_dim), "class_embedding.weight"));
+    case TL_CLASS_TABLE:
+        return tl_embedding(nn->g, labels,
+                            tl_nn_weight(nn, tl_shape2(c->n_class, c->time_dim), "class_embedding.weight"));
     case TL_CLASS_TIMESTEP:
         labels = tl_sinusoid(nn->g, labels, c->channels[0], c->flip_sin_to_cos, c->freq_shift, 10000);
         return embedding_mlp(b, labels, TL_NONE, c->time_dim, "class_embedding");
-    case TL_CLASS_PROJECTION: return embedding_mlp(b, labels, TL_NONE, c->time_dim, "class_embedding");
-    case TL_CLASS_SIMPLE_PROJECTION: return tl_nn_linear(nn, labels, c->time_dim, true, "class_embedding");
+    case TL_CLASS_PROJECTION:
+        return embedding_mlp(b, labels, TL_NONE, c->time_dim, "class_embedding");
+    case TL_CLASS_SIMPLE_PROJECTION:
+        return tl_nn_linear(nn, labels, c->time_dim, true, "class_embedding");
     case TL_CLASS_IDENTITY:
-    case TL_CLASS_NONE: break;
+    case TL_CLASS_NONE:
+        break;
     }
     return labels;
 }
@@ -60,11 +66,14 @@ static tl_val text_time_embedding(struct build *b, const struct tl_unet_inputs *
         return TL_NONE;
     }
     int64_t n = tl_shape_of(g, in->time_ids)->dim[0], k = tl_shape_of(g, in->time_ids)->dim[1];
-    tl_val ids = tl_sinusoid(g, tl_reshape(g, in->time_ids, tl_shape1(n * k)), c->addition_time_dim, c->flip_sin_to_cos, c->freq_shift, 10000);
-    tl_val both = tl_concat(g, in->text_embeds, tl_reshape(g, ids, tl_shape2(n, k * c->addition_time_dim)), 1);
+    tl_val ids = tl_sinusoid(g, tl_reshape(g, in->time_ids, tl_shape1(n * k)), c->addition_time_dim,
+                             c->flip_sin_to_cos, c->freq_shift, 10000);
+    tl_val both =
+        tl_concat(g, in->text_embeds, tl_reshape(g, ids, tl_shape2(n, k * c->addition_time_dim)), 1);
     if (both >= 0 && tl_shape_last(tl_shape_of(g, both)) != c->addition_input_dim) {
-        tl_graph_fail(g, "text_embeds and time_ids make %lld values, projection_class_embeddings_input_dim is %d",
-                      (long long)tl_shape_last(tl_shape_of(g, both)), c->addition_input_dim);
+        tl_graph_fail(
+            g, "text_embeds and time_ids make %lld values, projection_class_embeddings_input_dim is %d",
+            (long long)tl_shape_last(tl_shape_of(g, both)), c->addition_input_dim);
         return TL_NONE;
     }
     return embedding_mlp(b, both, TL_NONE, c->time_dim, "add_embedding");
@@ -76,7 +85,8 @@ static tl_val time_embedding(struct build *b, const struct tl_unet_inputs *in)
     struct tl_nn *nn = b->nn;
     const struct tl_unet_config *c = b->c;
     tl_val t = tl_sinusoid(nn->g, in->timestep, c->channels[0], c->flip_sin_to_cos, c->freq_shift, 10000);
-    tl_val temb = embedding_mlp(b, t, c->time_cond_dim ? in->timestep_cond : TL_NONE, c->time_dim, "time_embedding");
+    tl_val temb =
+        embedding_mlp(b, t, c->time_cond_dim ? in->timestep_cond : TL_NONE, c->time_dim, "time_embedding");
     if (*c->post_act) temb = tl_nn_activation(nn, temb, c->post_act);
     if (c->class_embed != TL_CLASS_NONE) {
         if (in->class_labels < 0) {
@@ -105,7 +115,8 @@ static tl_val transformer(struct build *b, tl_val h, int i, const char *name, in
 {
     char at[96];
     snprintf(at, sizeof at, "%s.attentions.%d", name, j);
-    struct tl_transformer t = {b->c->transformer_layers[i], b->c->heads[i], b->c->groups, b->c->linear_projection, b->context, b->mask};
+    struct tl_transformer t = {b->c->transformer_layers[i], b->c->heads[i], b->c->groups,
+                               b->c->linear_projection,     b->context,     b->mask};
     return tl_block_transformer(b->nn, h, &t, at);
 }
 
@@ -162,12 +173,15 @@ tl_val tl_unet_build(struct tl_nn *nn, const struct tl_unet_config *c, const str
         tl_graph_fail(nn->g, "a UNet needs sample and timestep");
         return TL_NONE;
     }
-    b.resnet = (struct tl_resnet){.groups = c->groups, .eps = c->eps, .act = c->act, .scale_shift = c->scale_shift, .out_scale = 1};
+    b.resnet = (struct tl_resnet){
+        .groups = c->groups, .eps = c->eps, .act = c->act, .scale_shift = c->scale_shift, .out_scale = 1};
     b.resnet.act_temb = time_embedding(&b, in);
-    if (c->encoder_hid_dim && b.context >= 0) b.context = tl_nn_linear(nn, b.context, c->cross_dim[0], true, "encoder_hid_proj");
+    if (c->encoder_hid_dim && b.context >= 0)
+        b.context = tl_nn_linear(nn, b.context, c->cross_dim[0], true, "encoder_hid_proj");
     tl_val h = c->center_input_sample ? tl_unary(nn->g, TL_UNARY_AFFINE, in->sample, 2, -1) : in->sample;
     int pi = (c->conv_in_kernel - 1) / 2, po = (c->conv_out_kernel - 1) / 2;
-    h = tl_nn_conv2d(nn, h, c->channels[0], (struct tl_nn_conv){c->conv_in_kernel, 1, {pi, pi, pi, pi}, false}, "conv_in");
+    h = tl_nn_conv2d(nn, h, c->channels[0],
+                     (struct tl_nn_conv){c->conv_in_kernel, 1, {pi, pi, pi, pi}, false}, "conv_in");
     push(&b, h);
     for (int i = 0; i < c->n_blocks; i++) h = down_block(&b, h, i);
     if (c->mid) h = mid_block(&b, h);
@@ -175,5 +189,6 @@ tl_val tl_unet_build(struct tl_nn *nn, const struct tl_unet_config *c, const str
     bool silu = tl_unary_find(c->act) == TL_UNARY_SILU;
     h = tl_nn_group_norm(nn, h, c->groups, c->eps, silu, "conv_norm_out");
     if (!silu) h = tl_nn_activation(nn, h, c->act);
-    return tl_nn_conv2d(nn, h, c->out_channels, (struct tl_nn_conv){c->conv_out_kernel, 1, {po, po, po, po}, false}, "conv_out");
+    return tl_nn_conv2d(nn, h, c->out_channels,
+                        (struct tl_nn_conv){c->conv_out_kernel, 1, {po, po, po, po}, false}, "conv_out");
 }

@@ -5,7 +5,8 @@
 #include <string.h>
 
 /* act(group_norm(x)); SiLU, the usual one, is part of the norm's kernel. */
-static tl_val norm_act(struct tl_nn *nn, tl_val x, int groups, float eps, const char *act, const char *name, const char *part)
+static tl_val norm_act(struct tl_nn *nn, tl_val x, int groups, float eps, const char *act, const char *name,
+                       const char *part)
 {
     bool silu = strcmp(act, "silu") == 0 || strcmp(act, "swish") == 0;
     tl_val y = tl_nn_group_norm(nn, x, groups, eps, silu, "%s.%s", name, part);
@@ -43,7 +44,8 @@ tl_val tl_block_resnet(struct tl_nn *nn, tl_val x, const struct tl_resnet *r, co
         h = norm_act(nn, h, r->groups, r->eps, r->act, name, "norm2");
     }
     h = tl_nn_conv2d(nn, h, r->out, tl_nn_conv3x3(), "%s.conv2", name);
-    if (h >= 0 && tl_shape_last(tl_shape_of(g, x)) != r->out) x = tl_nn_conv1x1(nn, x, r->out, true, "%s.conv_shortcut", name);
+    if (h >= 0 && tl_shape_last(tl_shape_of(g, x)) != r->out)
+        x = tl_nn_conv1x1(nn, x, r->out, true, "%s.conv_shortcut", name);
     tl_val y = tl_add(g, x, h);
     if (r->out_scale != 1) y = tl_scale(g, y, 1.0f / r->out_scale);
     tl_nn_block_end(nn);
@@ -51,7 +53,8 @@ tl_val tl_block_resnet(struct tl_nn *nn, tl_val x, const struct tl_resnet *r, co
 }
 
 /* x[N,T,C] (normed) attends to context[N,S,D]; -> x's shape, with `add` added. */
-static tl_val attention(struct tl_nn *nn, tl_val x, tl_val context, tl_val mask, int heads, tl_val add, const char *name)
+static tl_val attention(struct tl_nn *nn, tl_val x, tl_val context, tl_val mask, int heads, tl_val add,
+                        const char *name)
 {
     if (x < 0) return TL_NONE;
     int64_t c = tl_shape_last(tl_shape_of(nn->g, x));
@@ -64,7 +67,8 @@ static tl_val attention(struct tl_nn *nn, tl_val x, tl_val context, tl_val mask,
     return tl_nn_linear_add(nn, o, c, true, add, "%s.to_out.0", name);
 }
 
-static tl_val transformer_block(struct tl_nn *nn, tl_val x, const struct tl_transformer *t, const char *name, int k)
+static tl_val transformer_block(struct tl_nn *nn, tl_val x, const struct tl_transformer *t, const char *name,
+                                int k)
 {
     char at[300], ff[320];
     int64_t c = tl_shape_last(tl_shape_of(nn->g, x));
@@ -72,7 +76,8 @@ static tl_val transformer_block(struct tl_nn *nn, tl_val x, const struct tl_tran
     snprintf(ff, sizeof ff, "%s.attn1", at);
     x = attention(nn, tl_nn_layer_norm(nn, x, 1e-5f, "%s.norm1", at), TL_NONE, TL_NONE, t->heads, x, ff);
     snprintf(ff, sizeof ff, "%s.attn2", at);
-    x = attention(nn, tl_nn_layer_norm(nn, x, 1e-5f, "%s.norm2", at), t->context, t->context_mask, t->heads, x, ff);
+    x = attention(nn, tl_nn_layer_norm(nn, x, 1e-5f, "%s.norm2", at), t->context, t->context_mask, t->heads,
+                  x, ff);
     tl_val h = tl_nn_layer_norm(nn, x, 1e-5f, "%s.norm3", at);
     h = tl_geglu(nn->g, tl_nn_linear(nn, h, 8 * c, true, "%s.ff.net.0.proj", at));
     return tl_nn_linear_add(nn, h, c, true, x, "%s.ff.net.2", at);
@@ -85,10 +90,13 @@ tl_val tl_block_transformer(struct tl_nn *nn, tl_val x, const struct tl_transfor
     tl_nn_block_begin(nn);
     struct tl_shape s = *tl_shape_of(g, x);
     int64_t n = s.dim[0], pixels = s.dim[1] * s.dim[2], c = s.dim[3];
-    tl_val h = tl_reshape(g, tl_nn_group_norm(nn, x, t->groups, 1e-6f, false, "%s.norm", name), tl_shape3(n, pixels, c));
-    h = t->linear_projection ? tl_nn_linear(nn, h, c, true, "%s.proj_in", name) : tl_nn_conv1x1(nn, h, c, true, "%s.proj_in", name);
+    tl_val h = tl_reshape(g, tl_nn_group_norm(nn, x, t->groups, 1e-6f, false, "%s.norm", name),
+                          tl_shape3(n, pixels, c));
+    h = t->linear_projection ? tl_nn_linear(nn, h, c, true, "%s.proj_in", name)
+                             : tl_nn_conv1x1(nn, h, c, true, "%s.proj_in", name);
     for (int k = 0; k < t->layers && h >= 0; k++) h = transformer_block(nn, h, t, name, k);
-    h = t->linear_projection ? tl_nn_linear(nn, h, c, true, "%s.proj_out", name) : tl_nn_conv1x1(nn, h, c, true, "%s.proj_out", name);
+    h = t->linear_projection ? tl_nn_linear(nn, h, c, true, "%s.proj_out", name)
+                             : tl_nn_conv1x1(nn, h, c, true, "%s.proj_out", name);
     tl_val y = tl_add(g, tl_reshape(g, h, s), x);
     tl_nn_block_end(nn);
     return y;
@@ -108,7 +116,8 @@ tl_val tl_block_downsample(struct tl_nn *nn, tl_val x, int padding, const char *
     return tl_nn_conv2d(nn, x, tl_shape_last(tl_shape_of(nn->g, x)), conv, "%s.conv", name);
 }
 
-tl_val tl_block_pixel_attention(struct tl_nn *nn, tl_val x, int groups, float eps, int heads, const char *name)
+tl_val tl_block_pixel_attention(struct tl_nn *nn, tl_val x, int groups, float eps, int heads,
+                                const char *name)
 {
     struct tl_graph *g = nn->g;
     if (g->err.code != TL_OK || x < 0) return TL_NONE;

@@ -13,11 +13,15 @@ static bool blocks(const cJSON *json, const char *key, const char *type, int n, 
 {
     const cJSON *list = tl_json_get(json, key), *item = NULL;
     if (!list) return n == 1 || tl_err_set(err, TL_BAD_INPUT, "%s is missing", key);
-    if (cJSON_GetArraySize(list) != n) return tl_err_set(err, TL_BAD_INPUT, "%s has %d blocks, block_out_channels %d", key, cJSON_GetArraySize(list), n);
+    if (cJSON_GetArraySize(list) != n)
+        return tl_err_set(err, TL_BAD_INPUT, "%s has %d blocks, block_out_channels %d", key,
+                          cJSON_GetArraySize(list), n);
     cJSON_ArrayForEach(item, list)
     {
         const char *name = cJSON_IsString(item) ? item->valuestring : "";
-        if (strcmp(name, type) != 0) return tl_err_set(err, TL_BAD_INPUT, "%s: block '%s' is not supported; there is %s", key, name, type);
+        if (strcmp(name, type) != 0)
+            return tl_err_set(err, TL_BAD_INPUT, "%s: block '%s' is not supported; there is %s", key, name,
+                              type);
     }
     return true;
 }
@@ -27,30 +31,44 @@ bool tl_vae_config_parse(const cJSON *json, struct tl_vae_config *c, struct tl_e
     *c = (struct tl_vae_config){0};
     const cJSON *channels = tl_json_get(json, "block_out_channels");
     c->n_blocks = channels ? cJSON_GetArraySize(channels) : 1;
-    if (c->n_blocks < 1 || c->n_blocks > TL_VAE_MAX_BLOCKS) return tl_err_set(err, TL_BAD_INPUT, "block_out_channels: %d blocks, 1 to %d are possible", c->n_blocks, TL_VAE_MAX_BLOCKS);
+    if (c->n_blocks < 1 || c->n_blocks > TL_VAE_MAX_BLOCKS)
+        return tl_err_set(err, TL_BAD_INPUT, "block_out_channels: %d blocks, 1 to %d are possible",
+                          c->n_blocks, TL_VAE_MAX_BLOCKS);
     double scaling, shift;
-    if (!tl_config_ints(json, "block_out_channels", (const int[]){64}, 1, c->n_blocks, false, c->channels, err) ||
-        !blocks(json, "down_block_types", "DownEncoderBlock2D", c->n_blocks, err) || !blocks(json, "up_block_types", "UpDecoderBlock2D", c->n_blocks, err) ||
-        !tl_config_int(json, "in_channels", 3, 1, 4096, &c->in_channels, err) || !tl_config_int(json, "out_channels", 3, 1, 4096, &c->out_channels, err) ||
-        !tl_config_int(json, "latent_channels", 4, 1, 4096, &c->latent_channels, err) || !tl_config_int(json, "layers_per_block", 1, 1, 64, &c->layers, err) ||
-        !tl_config_int(json, "norm_num_groups", 32, 1, 4096, &c->groups, err) || !tl_config_size(json, "sample_size", c->sample_size, err) ||
-        !tl_json_double(json, "scaling_factor", 0.18215, &scaling, err) || !tl_json_double(json, "shift_factor", 0, &shift, err) ||
-        !tl_json_bool(json, "use_quant_conv", true, &c->quant_conv, err) || !tl_json_bool(json, "use_post_quant_conv", true, &c->post_quant_conv, err) ||
-        !tl_json_bool(json, "mid_block_add_attention", true, &c->mid_attention, err) || !tl_config_activation(json, "act_fn", "silu", c->act, err))
+    if (!tl_config_ints(json, "block_out_channels", (const int[]){64}, 1, c->n_blocks, false, c->channels,
+                        err) ||
+        !blocks(json, "down_block_types", "DownEncoderBlock2D", c->n_blocks, err) ||
+        !blocks(json, "up_block_types", "UpDecoderBlock2D", c->n_blocks, err) ||
+        !tl_config_int(json, "in_channels", 3, 1, 4096, &c->in_channels, err) ||
+        !tl_config_int(json, "out_channels", 3, 1, 4096, &c->out_channels, err) ||
+        !tl_config_int(json, "latent_channels", 4, 1, 4096, &c->latent_channels, err) ||
+        !tl_config_int(json, "layers_per_block", 1, 1, 64, &c->layers, err) ||
+        !tl_config_int(json, "norm_num_groups", 32, 1, 4096, &c->groups, err) ||
+        !tl_config_size(json, "sample_size", c->sample_size, err) ||
+        !tl_json_double(json, "scaling_factor", 0.18215, &scaling, err) ||
+        !tl_json_double(json, "shift_factor", 0, &shift, err) ||
+        !tl_json_bool(json, "use_quant_conv", true, &c->quant_conv, err) ||
+        !tl_json_bool(json, "use_post_quant_conv", true, &c->post_quant_conv, err) ||
+        !tl_json_bool(json, "mid_block_add_attention", true, &c->mid_attention, err) ||
+        !tl_config_activation(json, "act_fn", "silu", c->act, err))
         return false;
     c->scaling_factor = (float)scaling;
     c->shift_factor = (float)shift;
     if (!(scaling > 0)) return tl_err_set(err, TL_BAD_INPUT, "scaling_factor %g must be positive", scaling);
     for (int i = 0; i < c->n_blocks; i++)
-        if (c->channels[i] % c->groups) return tl_err_set(err, TL_BAD_INPUT, "block_out_channels: %d does not divide into %d norm groups", c->channels[i], c->groups);
+        if (c->channels[i] % c->groups)
+            return tl_err_set(err, TL_BAD_INPUT, "block_out_channels: %d does not divide into %d norm groups",
+                              c->channels[i], c->groups);
     return true;
 }
 
-static tl_val resnet(struct tl_nn *nn, const struct tl_vae_config *c, tl_val h, int64_t out, const char *name, int j)
+static tl_val resnet(struct tl_nn *nn, const struct tl_vae_config *c, tl_val h, int64_t out, const char *name,
+                     int j)
 {
     char at[96];
     snprintf(at, sizeof at, "%s.resnets.%d", name, j);
-    struct tl_resnet r = {.out = out, .groups = c->groups, .eps = EPS, .act = c->act, .out_scale = 1, .act_temb = TL_NONE};
+    struct tl_resnet r = {
+        .out = out, .groups = c->groups, .eps = EPS, .act = c->act, .out_scale = 1, .act_temb = TL_NONE};
     return tl_block_resnet(nn, h, &r, at);
 }
 
@@ -65,7 +83,8 @@ static tl_val mid_block(struct tl_nn *nn, const struct tl_vae_config *c, tl_val 
     return resnet(nn, c, h, width, name, 1);
 }
 
-static tl_val norm_act_conv(struct tl_nn *nn, const struct tl_vae_config *c, tl_val h, int64_t out, const char *part)
+static tl_val norm_act_conv(struct tl_nn *nn, const struct tl_vae_config *c, tl_val h, int64_t out,
+                            const char *part)
 {
     bool silu = tl_unary_find(c->act) == TL_UNARY_SILU;
     h = tl_nn_group_norm(nn, h, c->groups, EPS, silu, "%s.conv_norm_out", part);
@@ -105,7 +124,8 @@ tl_val tl_vae_decode(struct tl_nn *nn, const struct tl_vae_config *c, tl_val z)
     h = mid_block(nn, c, h, "decoder");
     for (int i = 0; i < c->n_blocks && h >= 0; i++) {
         snprintf(name, sizeof name, "decoder.up_blocks.%d", i);
-        for (int j = 0; j < c->layers + 1; j++) h = resnet(nn, c, h, c->channels[c->n_blocks - 1 - i], name, j);
+        for (int j = 0; j < c->layers + 1; j++)
+            h = resnet(nn, c, h, c->channels[c->n_blocks - 1 - i], name, j);
         if (i == c->n_blocks - 1 || h < 0) break;
         const struct tl_shape *s = tl_shape_of(nn->g, h);
         snprintf(sampler, sizeof sampler, "%s.upsamplers.0", name);

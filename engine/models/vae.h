@@ -1,4 +1,5 @@
-/* AutoencoderKL: pictures to latents and back. Source: diffusers models/autoencoders/autoencoder_kl.py, vae.py. */
+/* AutoencoderKL: pictures to latents and back. Source: diffusers models/autoencoders/autoencoder_kl.py,
+ * vae.py. */
 #ifndef TL_MODELS_VAE_H
 #define TL_MODELS_VAE_H
 

@@ -10,7 +10,8 @@
 static const struct {
     const char *ours, *theirs; /* a part of the name is replaced */
 } spellings[] = {
-    {"text_model.", ""},           {"vision_model.", ""},
+    {"text_model.", ""},
+    {"vision_model.", ""},
     {"attentions.0.to_q", "attentions.0.query"},
     {"attentions.0.to_k", "attentions.0.key"},
     {"attentions.0.to_v", "attentions.0.value"},
@@ -26,7 +27,8 @@ static bool respell(const char *name, int i, char other[NAME_SIZE])
 {
     const char *at = strstr(name, spellings[i].ours);
     if (!at) return false;
-    snprintf(other, NAME_SIZE, "%.*s%s%s", (int)(at - name), name, spellings[i].theirs, at + strlen(spellings[i].ours));
+    snprintf(other, NAME_SIZE, "%.*s%s%s", (int)(at - name), name, spellings[i].theirs,
+             at + strlen(spellings[i].ours));
     return true;
 }
 
@@ -77,7 +79,8 @@ static int count_missing(const struct tl_store_layout *l, const struct tl_st_set
     return n;
 }
 
-bool tl_weights_load(struct tl_store *store, const struct tl_st_set *set, size_t *out_unused, struct tl_err *err)
+bool tl_weights_load(struct tl_store *store, const struct tl_st_set *set, size_t *out_unused,
+                     struct tl_err *err)
 {
     const struct tl_store_layout *l = store->layout;
     size_t most = largest(l);
@@ -92,11 +95,14 @@ bool tl_weights_load(struct tl_store *store, const struct tl_st_set *set, size_t
         char text[2][96];
         if (!t) {
             int n = count_missing(l, set);
-            ok = tl_err_set(err, TL_BAD_INPUT, "%s: tensor %s is missing (%d of %d are); is this the model that the config describes?", tl_st_set_path(set, 0),
-                            e->name, n, l->n_entries);
+            ok = tl_err_set(
+                err, TL_BAD_INPUT,
+                "%s: tensor %s is missing (%d of %d are); is this the model that the config describes?",
+                tl_st_set_path(set, 0), e->name, n, l->n_entries);
         } else if (!shape_fits(t, &want)) {
-            ok = tl_err_set(err, TL_BAD_INPUT, "%s: tensor %s is %s, the config asks for %s", tl_st_set_path(set, 0), t->name,
-                            tl_st_shape_text(t, text[0], sizeof text[0]), tl_shape_text(&want, text[1]));
+            ok = tl_err_set(err, TL_BAD_INPUT, "%s: tensor %s is %s, the config asks for %s",
+                            tl_st_set_path(set, 0), t->name, tl_st_shape_text(t, text[0], sizeof text[0]),
+                            tl_shape_text(&want, text[1]));
         } else {
             ok = tl_st_to_f32(t, file, err);
             if (ok) tl_layout_from_file(e->layout, &e->shape, file, kernel);
@@ -130,8 +136,8 @@ static const void *fetch(void *user, size_t i, struct tl_err *err)
     return s->file;
 }
 
-bool tl_weights_save(struct tl_store *store, const char *path, enum tl_st_dtype dtype, const char *prefix, const struct tl_st_meta *meta,
-                     size_t n_meta, struct tl_err *err)
+bool tl_weights_save(struct tl_store *store, const char *path, enum tl_st_dtype dtype, const char *prefix,
+                     const struct tl_st_meta *meta, size_t n_meta, struct tl_err *err)
 {
     const struct tl_store_layout *l = store->layout;
     size_t most = largest(l);
@@ -143,14 +149,19 @@ bool tl_weights_save(struct tl_store *store, const char *path, enum tl_st_dtype 
         const struct tl_store_entry *e = &l->entries[i];
         struct tl_shape shape = tl_layout_file_shape(e->layout, &e->shape);
         bool scalar = strcmp(e->name, "logit_scale") == 0;
-        items[i] = (struct tl_st_item){.name = tl_arena_printf(&names, "%s%s", prefix, e->name), .dtype = dtype, .rank = scalar ? 0 : (unsigned)shape.rank, .from_f32 = true};
+        items[i] = (struct tl_st_item){.name = tl_arena_printf(&names, "%s%s", prefix, e->name),
+                                       .dtype = dtype,
+                                       .rank = scalar ? 0 : (unsigned)shape.rank,
+                                       .from_f32 = true};
         for (int k = 0; !scalar && k < shape.rank; k++) items[i].shape[k] = (uint64_t)shape.dim[k];
         ok = items[i].name != NULL;
     }
     if (!ok)
         tl_err_set(err, TL_FAIL, "out of memory while saving weights");
     else
-        ok = tl_st_write(path, items, (size_t)l->n_entries, &(struct tl_st_write_params){.meta = meta, .n_meta = n_meta, .fetch = fetch, .user = &s}, err);
+        ok = tl_st_write(
+            path, items, (size_t)l->n_entries,
+            &(struct tl_st_write_params){.meta = meta, .n_meta = n_meta, .fetch = fetch, .user = &s}, err);
     tl_arena_finish(&names);
     free(items);
     free(s.kernel);

@@ -20,10 +20,12 @@ static const struct {
     enum { FIXED, WIDTH } how;
     double value;
 } clip_rules[] = {
-    {"token_embedding.weight", FIXED, 0.02},    {"position_embedding.weight", FIXED, 0.01}, {"patch_embedding.weight", FIXED, 0.02},
-    {"class_embedding", WIDTH, 1},              {"text_projection.weight", WIDTH, 1},       {"visual_projection.weight", WIDTH, 1},
-    {"self_attn.out_proj.weight", WIDTH, 0.5},  {"self_attn.q_proj.weight", WIDTH, 0.5},    {"self_attn.k_proj.weight", WIDTH, 0.5},
-    {"self_attn.v_proj.weight", WIDTH, 0.5},    {"mlp.fc1.weight", WIDTH, 0.7071},          {"mlp.fc2.weight", WIDTH, 0.5},
+    {"token_embedding.weight", FIXED, 0.02},   {"position_embedding.weight", FIXED, 0.01},
+    {"patch_embedding.weight", FIXED, 0.02},   {"class_embedding", WIDTH, 1},
+    {"text_projection.weight", WIDTH, 1},      {"visual_projection.weight", WIDTH, 1},
+    {"self_attn.out_proj.weight", WIDTH, 0.5}, {"self_attn.q_proj.weight", WIDTH, 0.5},
+    {"self_attn.k_proj.weight", WIDTH, 0.5},   {"self_attn.v_proj.weight", WIDTH, 0.5},
+    {"mlp.fc1.weight", WIDTH, 0.7071},         {"mlp.fc2.weight", WIDTH, 0.5},
 };
 
 static double fan_in(const struct tl_store_entry *e)
@@ -52,12 +54,14 @@ static struct rule rule_of(const struct tl_store_layout *l, const struct tl_stor
     for (size_t i = 0; i < sizeof clip_rules / sizeof *clip_rules; i++)
         if (strstr(name, clip_rules[i].part)) {
             double width = e->shape.rank == 1 ? (double)e->shape.dim[0] : fan_in(e);
-            return (struct rule){NORMAL, clip_rules[i].how == FIXED ? clip_rules[i].value : clip_rules[i].value / sqrt(width)};
+            return (struct rule){NORMAL, clip_rules[i].how == FIXED ? clip_rules[i].value
+                                                                    : clip_rules[i].value / sqrt(width)};
         }
     if (tl_str_ends(name, ".bias")) {
         const struct tl_store_entry *w = weight_of(l, name);
         bool clip = strncmp(name, "text_model.", 11) == 0 || strncmp(name, "vision_model.", 13) == 0;
-        return !w || w->shape.rank == 1 || clip ? (struct rule){ZERO, 0} : (struct rule){UNIFORM, 1.0 / sqrt(fan_in(w))};
+        return !w || w->shape.rank == 1 || clip ? (struct rule){ZERO, 0}
+                                                : (struct rule){UNIFORM, 1.0 / sqrt(fan_in(w))};
     }
     if (e->shape.rank == 1) return (struct rule){ONE, 1};
     if (e->layout == TL_LAYOUT_PLAIN) return (struct rule){NORMAL, 1}; /* nn.Embedding */
@@ -68,11 +72,21 @@ static void draw(struct rule rule, struct tl_rng_key key, size_t n, float *out)
 {
     if (rule.kind == NORMAL) tl_rng_normal(key, 0, n, out);
     for (size_t i = 0; i < n; i++) switch (rule.kind) {
-        case ZERO: out[i] = 0; break;
-        case ONE: out[i] = 1; break;
-        case VALUE: out[i] = (float)rule.scale; break;
-        case NORMAL: out[i] = (float)(out[i] * rule.scale); break;
-        case UNIFORM: out[i] = (float)((2.0 * (double)tl_rng_uniform(key, (uint32_t)i) - 1.0) * rule.scale); break;
+        case ZERO:
+            out[i] = 0;
+            break;
+        case ONE:
+            out[i] = 1;
+            break;
+        case VALUE:
+            out[i] = (float)rule.scale;
+            break;
+        case NORMAL:
+            out[i] = (float)(out[i] * rule.scale);
+            break;
+        case UNIFORM:
+            out[i] = (float)((2.0 * (double)tl_rng_uniform(key, (uint32_t)i) - 1.0) * rule.scale);
+            break;
         }
 }
 
@@ -84,7 +98,9 @@ bool tl_weights_init(struct tl_store *store, uint64_t seed, struct tl_err *err)
         size_t n = (size_t)tl_shape_count(&e->shape);
         float *values = malloc(n * sizeof *values);
         if (!values) return tl_err_set(err, TL_FAIL, "out of memory while drawing weights");
-        draw(rule_of(l, e), (struct tl_rng_key){.seed = seed, .stream = TL_RNG_WEIGHT_INIT, .sample = (uint32_t)i}, n, values);
+        draw(rule_of(l, e),
+             (struct tl_rng_key){.seed = seed, .stream = TL_RNG_WEIGHT_INIT, .sample = (uint32_t)i}, n,
+             values);
         bool ok = tl_store_write(store, e, values, err);
         free(values);
         if (!ok) return false;

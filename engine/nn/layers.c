@@ -20,9 +20,11 @@ static bool ok(const struct tl_nn *nn, tl_val x)
 }
 
 /* The param NAME+END of nn->set as F32: a half is cast where it is read. */
-static tl_val weight(struct tl_nn *nn, enum tl_layout layout, struct tl_shape shape, const char *name, const char *end)
+static tl_val weight(struct tl_nn *nn, enum tl_layout layout, struct tl_shape shape, const char *name,
+                     const char *end)
 {
-    return tl_cast(nn->g, tl_param_typed(nn->g, nn->set, layout, nn->dtype, shape, "%s%s", name, end), TL_F32);
+    return tl_cast(nn->g, tl_param_typed(nn->g, nn->set, layout, nn->dtype, shape, "%s%s", name, end),
+                   TL_F32);
 }
 
 /* scale * (x A) B + y, where the layer carries an adapter; x, y are [rows, in] and [rows, out]. */
@@ -38,7 +40,8 @@ static tl_val add_lora(struct tl_nn *nn, tl_val x, tl_val y, int64_t in, int64_t
     return tl_gemm(g, down, b, TL_NONE, y, false, false);
 }
 
-static tl_val linear(struct tl_nn *nn, tl_val x, int64_t out, bool bias, tl_val add, enum tl_layout layout, const char *name)
+static tl_val linear(struct tl_nn *nn, tl_val x, int64_t out, bool bias, tl_val add, enum tl_layout layout,
+                     const char *name)
 {
     struct tl_graph *g = nn->g;
     if (!ok(nn, x)) return TL_NONE;
@@ -117,7 +120,8 @@ tl_val tl_nn_normalize(struct tl_nn *nn, tl_val x)
     if (!ok(nn, x)) return TL_NONE;
     struct tl_shape one = *tl_shape_of(g, x);
     one.dim[one.rank - 1] = 1;
-    tl_val norm = tl_unary(g, TL_UNARY_SQRT, tl_reduce_sum(g, tl_unary(g, TL_UNARY_SQUARE, x, 0, 0), one), 0, 0);
+    tl_val norm =
+        tl_unary(g, TL_UNARY_SQRT, tl_reduce_sum(g, tl_unary(g, TL_UNARY_SQUARE, x, 0, 0), one), 0, 0);
     return tl_binary(g, TL_BINARY_DIV, x, norm);
 }
 
@@ -125,10 +129,16 @@ static const struct {
     const char *name;
     int kind; /* -1: x itself */
 } activations[] = {
-    {"silu", TL_UNARY_SILU},       {"swish", TL_UNARY_SILU},
-    {"gelu", TL_UNARY_GELU},       {"gelu_new", TL_UNARY_GELU_TANH},  {"gelu_pytorch_tanh", TL_UNARY_GELU_TANH},
-    {"relu", TL_UNARY_RELU},       {"quick_gelu", TL_UNARY_QUICK_GELU}, {"tanh", TL_UNARY_TANH},
-    {"linear", -1},                {"identity", -1},
+    {"silu", TL_UNARY_SILU},
+    {"swish", TL_UNARY_SILU},
+    {"gelu", TL_UNARY_GELU},
+    {"gelu_new", TL_UNARY_GELU_TANH},
+    {"gelu_pytorch_tanh", TL_UNARY_GELU_TANH},
+    {"relu", TL_UNARY_RELU},
+    {"quick_gelu", TL_UNARY_QUICK_GELU},
+    {"tanh", TL_UNARY_TANH},
+    {"linear", -1},
+    {"identity", -1},
 };
 
 static int activation_find(const char *name)

@@ -20,10 +20,12 @@ int tl_lora_rank(const struct tl_lora_spec *spec, const char *layer)
     return 0;
 }
 
-bool tl_lora_spec_parse(const char *targets, int rank, double alpha, struct tl_lora_spec *out, struct tl_err *err)
+bool tl_lora_spec_parse(const char *targets, int rank, double alpha, struct tl_lora_spec *out,
+                        struct tl_err *err)
 {
     *out = (struct tl_lora_spec){.rank = rank, .alpha = alpha};
-    if (rank < 1 || rank > 4096) return tl_err_set(err, TL_USAGE, "rank %d of a LoRA: 1 to 4096 are possible", rank);
+    if (rank < 1 || rank > 4096)
+        return tl_err_set(err, TL_USAGE, "rank %d of a LoRA: 1 to 4096 are possible", rank);
     char *copy = strdup(targets && *targets ? targets : "to_q,to_k,to_v,to_out.0");
     if (!copy) goto no_memory;
     char *save = NULL;

@@ -2,6 +2,7 @@
 #include "run/prdp_run.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,10 +15,19 @@
 
 enum { CLAIM = 3 }; /* standard errors below which no change is claimed */
 
+/* "clip:shapes-clip" of "clip:assets/encoders/shapes-clip": pictures and summaries name no folders of this
+ * machine. */
+static void name_reward(struct tl_prdp_run *r)
+{
+    const char *spec = r->p->reward.n == 1 ? r->p->reward.items[0] : "reward", *colon = strchr(spec, ':');
+    const char *slash = colon ? strrchr(colon, '/') : NULL;
+    int head = slash ? (int)(colon + 1 - spec) : 0;
+    snprintf(r->label, sizeof r->label, "%.*s%s", head, spec, slash ? slash + 1 : spec);
+}
+
 static const char *reward_name(const struct tl_prdp_run *r, int k)
 {
-    if (k > 0) return "held-out reward";
-    return r->p->reward.n == 1 ? r->p->reward.items[0] : "reward";
+    return k > 0 ? "held-out reward" : r->label;
 }
 
 static uint32_t *clusters(const struct tl_prdp_run *r, const struct tl_prdp_eval *e)
@@ -138,12 +148,9 @@ static bool draw_curve(struct tl_prdp_run *r, struct tl_err *err)
               tl_run_metrics_column(path.data, "train", "reward_mean", &x, &mean, &n, err) &&
               tl_run_metrics_column(path.data, "train", "reward_se", &x2, &se, &n_se, err);
     if (ok) {
-        struct tl_draw_series series = {.name = "mean reward of the epoch's samples",
-                                        .x = x,
-                                        .y = mean,
-                                        .error = n == n_se ? se : NULL,
-                                        .n = n};
-        struct tl_draw_chart chart = {.title = "PRDP",
+        struct tl_draw_series series = {
+            .name = "mean reward", .x = x, .y = mean, .error = n == n_se ? se : NULL, .n = n};
+        struct tl_draw_chart chart = {.title = "PRDP: rewards of the samples of each epoch",
                                       .x_label = "epoch",
                                       .y_label = reward_name(r, 0),
                                       .series = &series,
@@ -164,6 +171,7 @@ static bool draw_curve(struct tl_prdp_run *r, struct tl_err *err)
 
 bool tl_prdp_report(struct tl_prdp_run *r, struct tl_err *err)
 {
+    name_reward(r);
     return write_result(r, err) && draw_before_after(r, &r->trained, "before_after.png", err) &&
            draw_before_after(r, &r->others, "before_after_others.png", err) && draw_curve(r, err);
 }

@@ -50,6 +50,7 @@ struct tl_prdp_run {
     struct tl_prdp_eval trained, others;   /* others: n 0 where no --eval-prompts are given */
     bool untouched_read;                   /* the evals' `before` stands */
     double start;                          /* when this process began with epoch start_epoch */
+    char label[128]; /* of the trained reward, for people */
     int start_epoch;
 };
 

@@ -72,15 +72,29 @@ static void add_rewards(cJSON *rows)
     }
 }
 
+/* What `tiller score` measures: every reward of single items, as a mean over files. */
+static void add_metrics(cJSON *rows)
+{
+    const struct tl_reward_info *r;
+    for (size_t i = 0; (r = tl_reward_at(i)); i++) {
+        if (r->kind != TL_REWARD_PER_ITEM) continue;
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "name", r->name);
+        tl_listing_text(row, "of", "a folder of pictures with prompts");
+        tl_listing_text(row, "value", "mean over files");
+        tl_listing_text(row, "interval", "95 %, bootstrap over files");
+        tl_listing_bool(row, "encoder", r->needs_encoder);
+        tl_listing_text(row, "help", r->help);
+    }
+}
+
 /* One row a table. */
 static const struct {
     const char *name;
     void (*add)(cJSON *rows);
 } tables[] = {
-    {"methods", add_methods},
-    {"rewards", add_rewards},
-    {"models", add_models},
-    {"samplers", add_samplers},
+    {"methods", add_methods},   {"rewards", add_rewards}, {"models", add_models},
+    {"samplers", add_samplers}, {"metrics", add_metrics},
 };
 enum { N_TABLES = sizeof tables / sizeof *tables };
 

@@ -202,8 +202,8 @@ static struct tl_component *open_or_start_clip(struct tl_device *d, const struct
 static bool check_side(int side, int wanted, struct tl_err *err)
 {
     return wanted == 0 || wanted == side ||
-           tl_err_set(err, TL_USAGE, "--size %d: this encoder sees pictures of %dx%d; leave --size out", wanted,
-                      side, side);
+           tl_err_set(err, TL_USAGE, "--size %d: this encoder sees pictures of %dx%d; leave --size out",
+                      wanted, side, side);
 }
 
 bool tl_train_contrastive(const struct tl_job *job, struct tl_options *options, const void *params,

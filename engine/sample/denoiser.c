@@ -16,13 +16,19 @@ static tl_val build(const struct tl_denoiser *d, struct tl_nn *nn)
 {
     const struct tl_denoiser_params *p = &d->p;
     const struct tl_unet_config *c = &p->unet->config.unet;
-    struct tl_unet_inputs in = {.context_mask = TL_NONE, .class_labels = TL_NONE, .text_embeds = TL_NONE, .time_ids = TL_NONE, .timestep_cond = TL_NONE};
+    struct tl_unet_inputs in = {.context_mask = TL_NONE,
+                                .class_labels = TL_NONE,
+                                .text_embeds = TL_NONE,
+                                .time_ids = TL_NONE,
+                                .timestep_cond = TL_NONE};
     in.sample = tl_input(nn->g, "sample", TL_F32, tl_shape4(d->rows, p->height, p->width, c->in_channels));
     in.timestep = tl_input(nn->g, "timestep", TL_F32, tl_shape1(d->rows));
     int64_t width = c->encoder_hid_dim ? c->encoder_hid_dim : c->cross_dim[0];
-    in.context = p->tokens > 0 ? tl_input(nn->g, "context", TL_F32, tl_shape3(d->rows, p->tokens, width)) : TL_NONE;
+    in.context =
+        p->tokens > 0 ? tl_input(nn->g, "context", TL_F32, tl_shape3(d->rows, p->tokens, width)) : TL_NONE;
     if (c->text_time) {
-        in.text_embeds = tl_input(nn->g, "text_embeds", TL_F32, tl_shape2(d->rows, c->addition_input_dim - 6 * c->addition_time_dim));
+        in.text_embeds = tl_input(nn->g, "text_embeds", TL_F32,
+                                  tl_shape2(d->rows, c->addition_input_dim - 6 * c->addition_time_dim));
         in.time_ids = tl_input(nn->g, "time_ids", TL_F32, tl_shape2(d->rows, 6));
     }
     return tl_unet_build(nn, c, &in);
@@ -32,7 +38,11 @@ static struct tl_graph *graph(struct tl_denoiser *d, bool gradient)
 {
     struct tl_graph *g = tl_graph_create();
     if (!g) return NULL;
-    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora = d->p.lora, .lora_scale = TL_NONE, .checkpoint = gradient && d->p.checkpoint,
+    struct tl_nn nn = {.g = g,
+                       .set = TL_SET_BASE,
+                       .lora = d->p.lora,
+                       .lora_scale = TL_NONE,
+                       .checkpoint = gradient && d->p.checkpoint,
                        .dtype = d->p.unet->dtype};
     tl_val m = build(d, &nn);
     if (!gradient) {
@@ -41,8 +51,11 @@ static struct tl_graph *graph(struct tl_denoiser *d, bool gradient)
     }
     if (m < 0) return g;
     tl_val cot = tl_input(g, "cot", TL_F32, *tl_shape_of(g, m));
-    tl_graph_backward(g, &(struct tl_backward_params){.outputs = &m, .cotangents = &cot, .n_outputs = 1,
-                                                      .param_sets = d->p.lora ? 1u << TL_SET_LORA : 1u << TL_SET_BASE});
+    tl_graph_backward(
+        g, &(struct tl_backward_params){.outputs = &m,
+                                        .cotangents = &cot,
+                                        .n_outputs = 1,
+                                        .param_sets = d->p.lora ? 1u << TL_SET_LORA : 1u << TL_SET_BASE});
     return g;
 }
 
@@ -68,7 +81,8 @@ struct tl_denoiser *tl_denoiser_create(const struct tl_denoiser_params *params, 
         d->lora_layout = tl_store_layout_create(graphs, 1, TL_SET_LORA, NULL, NULL, err);
         if (!d->lora_layout) goto fail;
         if (d->lora_layout->n_entries == 0) {
-            tl_err_set(err, TL_USAGE, "no layer of the UNet ends in one of the LoRA's targets (%s%s)", params->lora->n_targets ? params->lora->targets[0] : "",
+            tl_err_set(err, TL_USAGE, "no layer of the UNet ends in one of the LoRA's targets (%s%s)",
+                       params->lora->n_targets ? params->lora->targets[0] : "",
                        params->lora->n_targets > 1 ? ", ..." : "");
             goto fail;
         }
@@ -115,8 +129,8 @@ size_t tl_denoiser_bytes(const struct tl_denoiser *d)
 }
 
 /* Rows are the samples once, or twice. */
-static bool feed(struct tl_denoiser *d, struct tl_exec *e, const struct tl_denoiser_weights *w, const float *x, const float *t,
-                 const struct tl_condition *c, struct tl_err *err)
+static bool feed(struct tl_denoiser *d, struct tl_exec *e, const struct tl_denoiser_weights *w,
+                 const float *x, const float *t, const struct tl_condition *c, struct tl_err *err)
 {
     size_t n = (size_t)d->p.batch;
     memcpy(d->x, x, n * d->n_in * sizeof *x);
@@ -128,17 +142,20 @@ static bool feed(struct tl_denoiser *d, struct tl_exec *e, const struct tl_denoi
     if (!tl_exec_bind(e, TL_SET_BASE, w->base ? w->base : d->p.unet->store, err)) return false;
     if (d->lora_layout) {
         float scale = (float)w->lora_scale;
-        if (!w->lora || !tl_exec_bind(e, TL_SET_LORA, w->lora, err) || !tl_exec_write(e, "lora_scale", &scale, err))
+        if (!w->lora || !tl_exec_bind(e, TL_SET_LORA, w->lora, err) ||
+            !tl_exec_write(e, "lora_scale", &scale, err))
             return tl_err_set(err, TL_FAIL, "no LoRA weights are given");
     }
     if (!tl_exec_write(e, "sample", d->x, err) || !tl_exec_write(e, "timestep", d->t, err)) return false;
     if (d->p.tokens > 0 && !tl_exec_write(e, "context", c->context, err)) return false;
     if (!d->p.unet->config.unet.text_time) return true;
-    return tl_exec_write(e, "text_embeds", c->text_embeds, err) && tl_exec_write(e, "time_ids", c->time_ids, err);
+    return tl_exec_write(e, "text_embeds", c->text_embeds, err) &&
+           tl_exec_write(e, "time_ids", c->time_ids, err);
 }
 
-bool tl_denoiser_run(struct tl_denoiser *d, const struct tl_denoiser_weights *w, const float *x, const float *t, const struct tl_condition *c,
-                     double guidance, float *out, struct tl_err *err)
+bool tl_denoiser_run(struct tl_denoiser *d, const struct tl_denoiser_weights *w, const float *x,
+                     const float *t, const struct tl_condition *c, double guidance, float *out,
+                     struct tl_err *err)
 {
     size_t n = (size_t)d->p.batch * d->n_out;
     if (!feed(d, d->forward, w, x, t, c, err) || !tl_exec_run(d->forward, err)) return false;
@@ -149,13 +166,15 @@ bool tl_denoiser_run(struct tl_denoiser *d, const struct tl_denoiser_weights *w,
     return true;
 }
 
-bool tl_denoiser_backward(struct tl_denoiser *d, const struct tl_denoiser_weights *w, const float *x, const float *t, const struct tl_condition *c,
-                          double guidance, const float *d_m, struct tl_err *err)
+bool tl_denoiser_backward(struct tl_denoiser *d, const struct tl_denoiser_weights *w, const float *x,
+                          const float *t, const struct tl_condition *c, double guidance, const float *d_m,
+                          struct tl_err *err)
 {
     size_t n = (size_t)d->p.batch * d->n_out;
     if (!d->backward) return tl_err_set(err, TL_FAIL, "this denoiser was planned without gradients");
     int set = (d->lora_layout ? TL_SET_LORA : TL_SET_BASE) + TL_SET_GRADS;
-    if (!feed(d, d->backward, w, x, t, c, err) || !tl_exec_bind(d->backward, set, w->grads, err)) return false;
+    if (!feed(d, d->backward, w, x, t, c, err) || !tl_exec_bind(d->backward, set, w->grads, err))
+        return false;
     if (!d->p.guided) return tl_exec_write(d->backward, "cot", d_m, err) && tl_exec_run(d->backward, err);
     float g = (float)guidance;
     for (size_t i = 0; i < n; i++) {

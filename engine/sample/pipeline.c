@@ -85,7 +85,8 @@ static struct tl_component *open_unet(struct tl_pipeline *p, const uint64_t *see
     tl_path_join(&path, folder.data, "config.json");
     cJSON *json = seed && tl_file_exists(path.data) ? tl_json_read(path.data, NULL) : NULL;
     const struct tl_component_class *cls = json ? tl_component_class_of(json, NULL) : NULL;
-    bool fresh = cls && strcmp(cls->name, "UNet2DConditionModel") == 0 && !has_weights(folder.data, cls->weights);
+    bool fresh =
+        cls && strcmp(cls->name, "UNet2DConditionModel") == 0 && !has_weights(folder.data, cls->weights);
     struct tl_component *c = fresh ? tl_component_create(p->device, json, *seed, err)
                                    : open_component(p, "unet", "UNet2DConditionModel", NULL, err);
     if (fresh && !c) tl_err_add(err, "%s", path.data);
@@ -162,8 +163,7 @@ static struct tl_pipeline *open_pipeline(struct tl_device *device, const char *f
     }
     p->device = device;
     if (read_index(p, err) && open_scheduler(p, err) && open_text(p, 0, err) &&
-        (!p->xl || open_text(p, 1, err)) &&
-        (p->unet = open_unet(p, seed, err)) &&
+        (!p->xl || open_text(p, 1, err)) && (p->unet = open_unet(p, seed, err)) &&
         (p->vae = open_component(p, "vae", "AutoencoderKL", NULL, err)) && check_fit(p, err))
         return p;
     tl_pipeline_close(&p);

@@ -18,7 +18,8 @@ tl_val tl_unary_grad(struct tl_graph *g, enum tl_unary kind, tl_val x, tl_val dy
     if (!tl_build_have(g, "unary_grad", x) || !tl_build_same(g, "unary_grad", x, dy)) return TL_NONE;
     tl_val in[2] = {x, dy};
     struct tl_shape shape = *tl_shape_of(g, x);
-    return tl_node_any(g, TL_OP_UNARY_GRAD, in, 2, &shape, 1, (union tl_attr){.unary = {(int32_t)kind, a, b}});
+    return tl_node_any(g, TL_OP_UNARY_GRAD, in, 2, &shape, 1,
+                       (union tl_attr){.unary = {(int32_t)kind, a, b}});
 }
 
 tl_val tl_binary(struct tl_graph *g, enum tl_binary kind, tl_val a, tl_val b)
@@ -47,11 +48,13 @@ tl_val tl_cast(struct tl_graph *g, tl_val x, enum tl_dtype dtype)
     enum tl_dtype from = g->values[x].dtype;
     if (from == dtype) return x;
     if (!real(from) || !real(dtype)) {
-        tl_graph_fail(g, "cast of %s to %s: only f32, f16 and bf16 become each other", tl_dtype_name(from), tl_dtype_name(dtype));
+        tl_graph_fail(g, "cast of %s to %s: only f32, f16 and bf16 become each other", tl_dtype_name(from),
+                      tl_dtype_name(dtype));
         return TL_NONE;
     }
     struct tl_shape shape = *tl_shape_of(g, x);
-    tl_val y = tl_node_any(g, TL_OP_CAST, &x, 1, &shape, 1, (union tl_attr){.cast = {(int32_t)from, (int32_t)dtype}});
+    tl_val y = tl_node_any(g, TL_OP_CAST, &x, 1, &shape, 1,
+                           (union tl_attr){.cast = {(int32_t)from, (int32_t)dtype}});
     if (y >= 0) g->values[y].dtype = dtype;
     return y;
 }
@@ -102,7 +105,8 @@ tl_val tl_permute(struct tl_graph *g, tl_val x, const int32_t *axes)
     union tl_attr attr = {0};
     unsigned seen = 0;
     for (int i = 0; i < s->rank; i++) {
-        if (axes[i] < 0 || axes[i] >= s->rank || (seen >> axes[i] & 1)) return tl_build_fail(g, "permute", x, "bad axes");
+        if (axes[i] < 0 || axes[i] >= s->rank || (seen >> axes[i] & 1))
+            return tl_build_fail(g, "permute", x, "bad axes");
         seen |= 1u << axes[i];
         out.dim[i] = s->dim[axes[i]];
         attr.permute.axis[i] = axes[i];
@@ -138,7 +142,8 @@ tl_val tl_pad(struct tl_graph *g, tl_val x, int axis, int64_t before, int64_t af
 {
     if (!tl_build_have(g, "pad", x)) return TL_NONE;
     struct tl_shape out = *tl_shape_of(g, x);
-    if (axis < 0 || axis >= out.rank || before < 0 || after < 0) return tl_build_fail(g, "pad", x, "bad axis or amount");
+    if (axis < 0 || axis >= out.rank || before < 0 || after < 0)
+        return tl_build_fail(g, "pad", x, "bad axis or amount");
     if (before == 0 && after == 0) return x;
     out.dim[axis] += before + after;
     return tl_node_any(g, TL_OP_PAD, &x, 1, &out, 1, (union tl_attr){.pad = {axis, (int32_t)before}});
@@ -148,7 +153,8 @@ tl_val tl_upsample(struct tl_graph *g, tl_val x, int64_t height, int64_t width)
 {
     if (!tl_build_have(g, "upsample", x)) return TL_NONE;
     struct tl_shape out = *tl_shape_of(g, x);
-    if (out.rank != 4 || height < out.dim[1] || width < out.dim[2]) return tl_build_fail(g, "upsample", x, "needs [N,h,w,C] and a larger size");
+    if (out.rank != 4 || height < out.dim[1] || width < out.dim[2])
+        return tl_build_fail(g, "upsample", x, "needs [N,h,w,C] and a larger size");
     out.dim[1] = height;
     out.dim[2] = width;
     return tl_node_any(g, TL_OP_UPSAMPLE, &x, 1, &out, 1, (union tl_attr){0});
@@ -187,8 +193,8 @@ tl_val tl_accumulate(struct tl_graph *g, tl_val dst, tl_val src)
 
 tl_val tl_adamw(struct tl_graph *g, tl_val p, tl_val grad, tl_val m, tl_val v, tl_val hyper)
 {
-    if (!tl_build_have(g, "adamw", p) || !tl_build_same(g, "adamw", p, grad) || !tl_build_same(g, "adamw", p, m) ||
-        !tl_build_same(g, "adamw", p, v))
+    if (!tl_build_have(g, "adamw", p) || !tl_build_same(g, "adamw", p, grad) ||
+        !tl_build_same(g, "adamw", p, m) || !tl_build_same(g, "adamw", p, v))
         return TL_NONE;
     return in_place(g, TL_OP_ADAMW, (tl_val[]){p, grad, m, v, hyper}, 5);
 }

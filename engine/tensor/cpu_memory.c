@@ -25,7 +25,9 @@ void *tl_cpu_memory_take(size_t bytes, struct tl_err *err)
         p = aligned_alloc(ALIGN, size);
         if (p) memset(p, 0, size);
     }
-    if (!p) tl_err_set(err, TL_DEVICE, "out of memory: %.1f MB wanted; try a smaller batch or --size", (double)bytes / 1e6);
+    if (!p)
+        tl_err_set(err, TL_DEVICE, "out of memory: %.1f MB wanted; try a smaller batch or --size",
+                   (double)bytes / 1e6);
     return p;
 }
 

@@ -1,5 +1,5 @@
-/* Large memory of the cpu device: zeroed, and on huge pages where the system gives them, since a page fault for every 4 KB of a
- * gigabyte costs as much as computing with it. */
+/* Large memory of the cpu device: zeroed, and on huge pages where the system gives them, since a page fault
+ * for every 4 KB of a gigabyte costs as much as computing with it. */
 #ifndef TL_TENSOR_CPU_MEMORY_H
 #define TL_TENSOR_CPU_MEMORY_H
 

@@ -64,25 +64,35 @@ static double flops(const struct tl_graph *g, const struct tl_node *n)
 {
     const struct tl_shape *a = tl_shape_of(g, n->n_in > 0 ? n->in[0] : n->out[0]);
     switch (n->op) {
-    case TL_OP_GEMM: return 2 * count(g, n->out[0]) * (double)a->dim[a->rank - (n->attr.gemm.ta ? 2 : 1)];
-    case TL_OP_CONV2D: return 2 * count(g, n->out[0]) * count(g, n->in[1]) / (double)tl_shape_last(tl_shape_of(g, n->out[0]));
-    case TL_OP_CONV2D_DX: return 2 * count(g, n->in[0]) * count(g, n->in[1]) / (double)tl_shape_last(a);
-    case TL_OP_CONV2D_DW: return 2 * count(g, n->in[1]) * count(g, n->out[0]) / (double)tl_shape_last(tl_shape_of(g, n->in[1]));
-    case TL_OP_ATTENTION: return 4 * count(g, n->in[0]) * (double)tl_shape_of(g, n->in[1])->dim[1];
-    case TL_OP_ATTENTION_GRAD: return 10 * count(g, n->in[0]) * (double)tl_shape_of(g, n->in[1])->dim[1];
-    default: return 0;
+    case TL_OP_GEMM:
+        return 2 * count(g, n->out[0]) * (double)a->dim[a->rank - (n->attr.gemm.ta ? 2 : 1)];
+    case TL_OP_CONV2D:
+        return 2 * count(g, n->out[0]) * count(g, n->in[1]) /
+               (double)tl_shape_last(tl_shape_of(g, n->out[0]));
+    case TL_OP_CONV2D_DX:
+        return 2 * count(g, n->in[0]) * count(g, n->in[1]) / (double)tl_shape_last(a);
+    case TL_OP_CONV2D_DW:
+        return 2 * count(g, n->in[1]) * count(g, n->out[0]) / (double)tl_shape_last(tl_shape_of(g, n->in[1]));
+    case TL_OP_ATTENTION:
+        return 4 * count(g, n->in[0]) * (double)tl_shape_of(g, n->in[1])->dim[1];
+    case TL_OP_ATTENTION_GRAD:
+        return 10 * count(g, n->in[0]) * (double)tl_shape_of(g, n->in[1])->dim[1];
+    default:
+        return 0;
     }
 }
 
-static void name_of(const struct tl_cpu_profile *p, const struct tl_graph *g, const struct tl_node *n, char name[NAME_SIZE])
+static void name_of(const struct tl_cpu_profile *p, const struct tl_graph *g, const struct tl_node *n,
+                    char name[NAME_SIZE])
 {
     char text[3][96] = {"", "", ""};
     if (p->shapes && n->n_in > 0 && n->in[0] >= 0) tl_shape_text(tl_shape_of(g, n->in[0]), text[0]);
     if (p->shapes && n->n_in > 1 && n->in[1] >= 0) tl_shape_text(tl_shape_of(g, n->in[1]), text[1]);
     if (p->shapes) tl_shape_text(tl_shape_of(g, n->out[0]), text[2]);
     bool gemm = p->shapes && n->op == TL_OP_GEMM;
-    snprintf(name, NAME_SIZE, "%s%s%s%s %.60s %.60s %.60s", tl_op_name(n->op), gemm && n->attr.gemm.ta ? " ta" : "",
-             gemm && n->attr.gemm.tb ? " tb" : "", n->accumulate ? " +=" : "", text[0], text[1], text[2]);
+    snprintf(name, NAME_SIZE, "%s%s%s%s %.60s %.60s %.60s", tl_op_name(n->op),
+             gemm && n->attr.gemm.ta ? " ta" : "", gemm && n->attr.gemm.tb ? " tb" : "",
+             n->accumulate ? " +=" : "", text[0], text[1], text[2]);
 }
 
 void tl_cpu_profile_end(struct tl_cpu_profile *p, const struct tl_graph *g, const struct tl_node *n)
@@ -124,9 +134,10 @@ void tl_cpu_profile_report(struct tl_cpu_profile *p)
     for (int i = 0; i < p->n_rows && i < SHOWN; i++) {
         const struct row *r = &p->rows[i];
         char rate[48] = "";
-        if (r->flops > 0 && r->cpu > 0) snprintf(rate, sizeof rate, ", %.1f GFLOP/s a core", r->flops / r->cpu * 1e-9);
-        tl_log(TL_LOG_INFO, "profile: %9.1f ms, CPU %9.1f ms, %5.1f %%, %5lld x %s%s", r->wall * 1e3, r->cpu * 1e3,
-               cpu > 0 ? 100 * r->cpu / cpu : 0.0, (long long)r->calls, r->name, rate);
+        if (r->flops > 0 && r->cpu > 0)
+            snprintf(rate, sizeof rate, ", %.1f GFLOP/s a core", r->flops / r->cpu * 1e-9);
+        tl_log(TL_LOG_INFO, "profile: %9.1f ms, CPU %9.1f ms, %5.1f %%, %5lld x %s%s", r->wall * 1e3,
+               r->cpu * 1e3, cpu > 0 ? 100 * r->cpu / cpu : 0.0, (long long)r->calls, r->name, rate);
     }
     p->n_rows = 0;
 }

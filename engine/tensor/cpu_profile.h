@@ -1,5 +1,5 @@
-/* Where a program of the cpu device spends its time, for whoever asks by the environment: TILLER_PROFILE=1 logs a table by op
- * after every run (level info), TILLER_PROFILE=2 one by op and shapes. */
+/* Where a program of the cpu device spends its time, for whoever asks by the environment: TILLER_PROFILE=1
+ * logs a table by op after every run (level info), TILLER_PROFILE=2 one by op and shapes. */
 #ifndef TL_TENSOR_CPU_PROFILE_H
 #define TL_TENSOR_CPU_PROFILE_H
 

@@ -30,9 +30,11 @@ struct tl_device *tl_device_open(const struct tl_device_params *params, struct t
     if (strncmp(name, "vulkan:", 7) == 0) {
         char *end;
         long index = strtol(name + 7, &end, 10);
-        if (end != name + 7 && *end == 0 && index >= 0 && index < 64) return tl_device_vulkan_open((int)index, params, err);
+        if (end != name + 7 && *end == 0 && index >= 0 && index < 64)
+            return tl_device_vulkan_open((int)index, params, err);
     }
-    tl_err_set(err, TL_USAGE, "unknown device '%s'; there are auto, cpu, vulkan, vulkan:N (see tiller doctor)", name);
+    tl_err_set(err, TL_USAGE,
+               "unknown device '%s'; there are auto, cpu, vulkan, vulkan:N (see tiller doctor)", name);
     return NULL;
 }
 

@@ -1,7 +1,9 @@
-/* A device runs graphs and holds persistent tensors: `cpu` (plain C with its own register-tiled products; f32, or f64 as the oracle) and
- * `vulkan`. Everything above this folder is written against exec.h and store.h and never asks which one it has.
+/* A device runs graphs and holds persistent tensors: `cpu` (plain C with its own register-tiled products;
+ * f32, or f64 as the oracle) and `vulkan`. Everything above this folder is written against exec.h and store.h
+ * and never asks which one it has.
  *
- * A backend is one `struct tl_backend`: device_cpu.c and device_vulkan.c define one each. Not thread-safe: one thread a device. */
+ * A backend is one `struct tl_backend`: device_cpu.c and device_vulkan.c define one each. Not thread-safe:
+ * one thread a device. */
 #ifndef TL_TENSOR_DEVICE_H
 #define TL_TENSOR_DEVICE_H
 
@@ -11,7 +13,7 @@
 #include "tensor/plan.h"
 
 struct tl_device;
-struct tl_memory; /* a backend's block of persistent memory */
+struct tl_memory;  /* a backend's block of persistent memory */
 struct tl_program; /* a backend's prepared graph */
 
 struct tl_device_params {
@@ -27,18 +29,24 @@ struct tl_backend {
     /* Persistent memory, zeroed. Reads and writes wait for the device. */
     struct tl_memory *(*memory_create)(struct tl_device *d, size_t bytes, struct tl_err *err);
     void (*memory_destroy)(struct tl_device *d, struct tl_memory *m);
-    bool (*memory_write)(struct tl_device *d, struct tl_memory *m, size_t offset, const void *data, size_t bytes, struct tl_err *err);
-    bool (*memory_read)(struct tl_device *d, struct tl_memory *m, size_t offset, void *data, size_t bytes, struct tl_err *err);
+    bool (*memory_write)(struct tl_device *d, struct tl_memory *m, size_t offset, const void *data,
+                         size_t bytes, struct tl_err *err);
+    bool (*memory_read)(struct tl_device *d, struct tl_memory *m, size_t offset, void *data, size_t bytes,
+                        struct tl_err *err);
     bool (*memory_fill_zero)(struct tl_device *d, struct tl_memory *m, struct tl_err *err);
-    bool (*memory_copy)(struct tl_device *d, struct tl_memory *dst, struct tl_memory *src, size_t bytes, struct tl_err *err);
-    /* A program borrows graph and plan until it is destroyed. `sets` gives, per set, the memory bound and `param_offset` (per value
-     * of the graph; only params are looked at) where each tensor lies in it. It is called again when other memory is bound. */
-    struct tl_program *(*program_create)(struct tl_device *d, const struct tl_graph *g, const struct tl_plan *plan, struct tl_err *err);
+    bool (*memory_copy)(struct tl_device *d, struct tl_memory *dst, struct tl_memory *src, size_t bytes,
+                        struct tl_err *err);
+    /* A program borrows graph and plan until it is destroyed. `sets` gives, per set, the memory bound and
+     * `param_offset` (per value of the graph; only params are looked at) where each tensor lies in it. It is
+     * called again when other memory is bound. */
+    struct tl_program *(*program_create)(struct tl_device *d, const struct tl_graph *g,
+                                         const struct tl_plan *plan, struct tl_err *err);
     void (*program_destroy)(struct tl_device *d, struct tl_program *p);
-    bool (*program_bind)(struct tl_device *d, struct tl_program *p, struct tl_memory *const sets[TL_N_SETS], const size_t *param_offset,
-                         struct tl_err *err);
+    bool (*program_bind)(struct tl_device *d, struct tl_program *p, struct tl_memory *const sets[TL_N_SETS],
+                         const size_t *param_offset, struct tl_err *err);
     /* Inputs and outputs live in the program's arena at plan->offset[value]. */
-    bool (*program_write)(struct tl_device *d, struct tl_program *p, tl_val v, const void *data, struct tl_err *err);
+    bool (*program_write)(struct tl_device *d, struct tl_program *p, tl_val v, const void *data,
+                          struct tl_err *err);
     bool (*program_read)(struct tl_device *d, struct tl_program *p, tl_val v, void *data, struct tl_err *err);
     bool (*program_run)(struct tl_device *d, struct tl_program *p, struct tl_err *err);
     void (*destroy)(struct tl_device *d);
@@ -48,12 +56,13 @@ struct tl_backend {
 struct tl_device {
     const struct tl_backend *backend;
     size_t real_bytes;
-    char name[64];        /* "cpu", "vulkan:0" */
+    char name[64];         /* "cpu", "vulkan:0" */
     char description[192]; /* "2 threads, AVX-512", "llvmpipe (LLVM 15.0.6, 256 bits)" */
-    bool software;        /* cpu, or a Vulkan driver that runs on the CPU */
+    bool software;         /* cpu, or a Vulkan driver that runs on the CPU */
 };
 
-/* auto: a hardware Vulkan GPU if there is one, else the cpu. Unknown names are TL_USAGE, missing devices TL_DEVICE. */
+/* auto: a hardware Vulkan GPU if there is one, else the cpu. Unknown names are TL_USAGE, missing devices
+ * TL_DEVICE. */
 struct tl_device *tl_device_open(const struct tl_device_params *params, struct tl_err *err);
 void tl_device_close(struct tl_device **device);
 

@@ -14,7 +14,7 @@ struct cpu_device {
     struct tl_device head;
     struct tl_pool *pool;
     const tl_cpu_kernel *plain, *fast; /* fast may be NULL */
-    void *scratch;                     /* one for all nodes of all programs: packed weights would else lie beside the weights */
+    void *scratch; /* one for all nodes of all programs: packed weights would else lie beside the weights */
     size_t scratch_bytes;
 };
 
@@ -27,8 +27,8 @@ struct tl_program {
     const struct tl_graph *g;
     const struct tl_plan *plan;
     char *arena;
-    void **pointer;              /* per value */
-    struct tl_cpu_cache *caches; /* per place in the order */
+    void **pointer;                 /* per value */
+    struct tl_cpu_cache *caches;    /* per place in the order */
     struct tl_cpu_profile *profile; /* or NULL */
 };
 
@@ -53,14 +53,16 @@ static void memory_destroy(struct tl_device *d, struct tl_memory *m)
     free(m);
 }
 
-static bool memory_write(struct tl_device *d, struct tl_memory *m, size_t offset, const void *data, size_t bytes, struct tl_err *err)
+static bool memory_write(struct tl_device *d, struct tl_memory *m, size_t offset, const void *data,
+                         size_t bytes, struct tl_err *err)
 {
     (void)d, (void)err;
     memcpy(m->data + offset, data, bytes);
     return true;
 }
 
-static bool memory_read(struct tl_device *d, struct tl_memory *m, size_t offset, void *data, size_t bytes, struct tl_err *err)
+static bool memory_read(struct tl_device *d, struct tl_memory *m, size_t offset, void *data, size_t bytes,
+                        struct tl_err *err)
 {
     (void)d, (void)err;
     memcpy(data, m->data + offset, bytes);
@@ -74,7 +76,8 @@ static bool memory_fill_zero(struct tl_device *d, struct tl_memory *m, struct tl
     return true;
 }
 
-static bool memory_copy(struct tl_device *d, struct tl_memory *dst, struct tl_memory *src, size_t bytes, struct tl_err *err)
+static bool memory_copy(struct tl_device *d, struct tl_memory *dst, struct tl_memory *src, size_t bytes,
+                        struct tl_err *err)
 {
     (void)d, (void)err;
     memcpy(dst->data, src->data, bytes);
@@ -88,7 +91,9 @@ void *tl_cpu_scratch(const struct tl_cpu_call *call, size_t bytes, struct tl_err
     free(c->scratch);
     c->scratch = bytes > SIZE_MAX - ALIGN ? NULL : aligned_alloc(ALIGN, (bytes + ALIGN - 1) / ALIGN * ALIGN);
     c->scratch_bytes = c->scratch ? bytes : 0;
-    if (!c->scratch) tl_err_set(err, TL_DEVICE, "out of memory: %.1f MB of scratch wanted; try a smaller batch or --size", (double)bytes / 1e6);
+    if (!c->scratch)
+        tl_err_set(err, TL_DEVICE, "out of memory: %.1f MB of scratch wanted; try a smaller batch or --size",
+                   (double)bytes / 1e6);
     return c->scratch;
 }
 
@@ -104,7 +109,8 @@ static void program_destroy(struct tl_device *d, struct tl_program *p)
     free(p);
 }
 
-static struct tl_program *program_create(struct tl_device *d, const struct tl_graph *g, const struct tl_plan *plan, struct tl_err *err)
+static struct tl_program *program_create(struct tl_device *d, const struct tl_graph *g,
+                                         const struct tl_plan *plan, struct tl_err *err)
 {
     struct tl_program *p = calloc(1, sizeof *p);
     if (!p) goto no_memory;
@@ -126,8 +132,8 @@ no_memory:
     return NULL;
 }
 
-static bool program_bind(struct tl_device *d, struct tl_program *p, struct tl_memory *const sets[TL_N_SETS], const size_t *param_offset,
-                         struct tl_err *err)
+static bool program_bind(struct tl_device *d, struct tl_program *p, struct tl_memory *const sets[TL_N_SETS],
+                         const size_t *param_offset, struct tl_err *err)
 {
     (void)d, (void)err;
     for (tl_val v = 0; v < p->g->n_values; v++) {
@@ -138,7 +144,8 @@ static bool program_bind(struct tl_device *d, struct tl_program *p, struct tl_me
     return true;
 }
 
-static bool program_write(struct tl_device *d, struct tl_program *p, tl_val v, const void *data, struct tl_err *err)
+static bool program_write(struct tl_device *d, struct tl_program *p, tl_val v, const void *data,
+                          struct tl_err *err)
 {
     (void)err;
     memcpy(p->pointer[v], data, tl_value_bytes(p->g, v, d->real_bytes));
@@ -159,8 +166,13 @@ static bool run_node(struct cpu_device *cpu, struct tl_program *p, int32_t i, st
     tl_cpu_kernel kernel = cpu->fast && cpu->fast[n->op] ? cpu->fast[n->op] : cpu->plain[n->op];
     if (!kernel) return true; /* reshape: an alias */
     struct tl_cpu_cache *cache = &p->caches[i];
-    struct tl_cpu_call call = {.node = n, .attr = &n->attr, .n_in = n->n_in, .n_out = n->n_out, .accumulate = n->accumulate || n->op == TL_OP_ACCUMULATE,
-                               .pool = cpu->pool, .cache = cache};
+    struct tl_cpu_call call = {.node = n,
+                               .attr = &n->attr,
+                               .n_in = n->n_in,
+                               .n_out = n->n_out,
+                               .accumulate = n->accumulate || n->op == TL_OP_ACCUMULATE,
+                               .pool = cpu->pool,
+                               .cache = cache};
     for (int k = 0; k < n->n_in; k++)
         if (n->in[k] >= 0) {
             call.in_shape[k] = tl_shape_of(p->g, n->in[k]);
@@ -250,6 +262,8 @@ struct tl_device *tl_device_cpu_open(const struct tl_device_params *params, stru
     int n = tl_pool_threads(cpu->pool);
     snprintf(cpu->head.name, sizeof cpu->head.name, "cpu");
     snprintf(cpu->head.description, sizeof cpu->head.description, "%d thread%s, %s", n, n == 1 ? "" : "s",
-             params->f64 ? "double, plain kernels" : params->plain ? "plain kernels" : vector_width());
+             params->f64     ? "double, plain kernels"
+             : params->plain ? "plain kernels"
+                             : vector_width());
     return &cpu->head;
 }

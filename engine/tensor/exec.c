@@ -27,7 +27,8 @@ struct tl_exec *tl_exec_create(struct tl_device *device, struct tl_graph **graph
     e->device = device;
     e->graph = *graph;
     *graph = NULL;
-    if (!tl_graph_ok(e->graph, err) || !tl_plan_make(e->graph, device->real_bytes, true, &e->plan, err)) goto fail;
+    if (!tl_graph_ok(e->graph, err) || !tl_plan_make(e->graph, device->real_bytes, true, &e->plan, err))
+        goto fail;
     e->param_offset = calloc((size_t)e->graph->n_values + 1, sizeof *e->param_offset);
     if (!e->param_offset) {
         tl_err_set(err, TL_FAIL, "out of memory for an executor");
@@ -65,8 +66,10 @@ size_t tl_exec_bytes(const struct tl_exec *e)
 static bool same_dtype(const struct tl_value *x, const struct tl_store *store, struct tl_err *err)
 {
     enum tl_dtype have = store->layout->dtype;
-    return x->dtype == have || tl_err_set(err, TL_FAIL, "%s is %s in the weights, the graph reads it as %s; bind a store of that type", x->name,
-                                          tl_dtype_name(have), tl_dtype_name(x->dtype));
+    return x->dtype == have ||
+           tl_err_set(err, TL_FAIL,
+                      "%s is %s in the weights, the graph reads it as %s; bind a store of that type", x->name,
+                      tl_dtype_name(have), tl_dtype_name(x->dtype));
 }
 
 bool tl_exec_bind(struct tl_exec *e, int set, struct tl_store *store, struct tl_err *err)
@@ -80,7 +83,8 @@ bool tl_exec_bind(struct tl_exec *e, int set, struct tl_store *store, struct tl_
             if (x->role != TL_ROLE_PARAM || x->set != set) continue;
             const struct tl_store_entry *entry = tl_store_layout_find(store->layout, x->name);
             if (!entry) return tl_err_set(err, TL_FAIL, "the weights lack %s", x->name);
-            if (!tl_shape_equal(&entry->shape, &x->shape)) return tl_err_set(err, TL_FAIL, "%s has another shape in the weights", x->name);
+            if (!tl_shape_equal(&entry->shape, &x->shape))
+                return tl_err_set(err, TL_FAIL, "%s has another shape in the weights", x->name);
             if (!same_dtype(x, store, err)) return false;
             e->param_offset[v] = entry->offset * tl_dtype_device_bytes(x->dtype, e->device->real_bytes);
         }
@@ -95,9 +99,10 @@ bool tl_exec_bind_flat(struct tl_exec *e, int set, struct tl_store *store, struc
 {
     tl_val v = set >= 0 && set < TL_N_SETS ? tl_graph_find_param(e->graph, set, TL_STORE_FLAT) : TL_NONE;
     if (v < 0) return tl_err_set(err, TL_FAIL, "set %d has no flat param", set);
-    if ((size_t)tl_shape_count(tl_shape_of(e->graph, v)) != store->layout->n_elements && store->layout->n_elements)
-        return tl_err_set(err, TL_FAIL, "a flat param of %lld elements, the store has %zu", (long long)tl_shape_count(tl_shape_of(e->graph, v)),
-                          store->layout->n_elements);
+    if ((size_t)tl_shape_count(tl_shape_of(e->graph, v)) != store->layout->n_elements &&
+        store->layout->n_elements)
+        return tl_err_set(err, TL_FAIL, "a flat param of %lld elements, the store has %zu",
+                          (long long)tl_shape_count(tl_shape_of(e->graph, v)), store->layout->n_elements);
     if (!same_dtype(&e->graph->values[v], store, err)) return false;
     e->param_offset[v] = 0;
     e->bound &= e->sets[set] == store->memory;
@@ -110,9 +115,11 @@ bool tl_exec_run(struct tl_exec *e, struct tl_err *err)
     if (!e->bound) {
         for (tl_val v = 0; v < e->graph->n_values; v++) {
             const struct tl_value *x = &e->graph->values[v];
-            if (x->role == TL_ROLE_PARAM && !e->sets[x->set]) return tl_err_set(err, TL_FAIL, "no weights are bound for %s (set %d)", x->name, x->set);
+            if (x->role == TL_ROLE_PARAM && !e->sets[x->set])
+                return tl_err_set(err, TL_FAIL, "no weights are bound for %s (set %d)", x->name, x->set);
         }
-        if (!e->device->backend->program_bind(e->device, e->program, e->sets, e->param_offset, err)) return false;
+        if (!e->device->backend->program_bind(e->device, e->program, e->sets, e->param_offset, err))
+            return false;
         e->bound = true;
     }
     return e->device->backend->program_run(e->device, e->program, err);
@@ -131,10 +138,14 @@ enum element { FLOAT, DOUBLE, HALF, BRAIN };
 static double element_get(const void *from, enum element kind, size_t i)
 {
     switch (kind) {
-    case FLOAT: return (double)((const float *)from)[i];
-    case DOUBLE: return ((const double *)from)[i];
-    case HALF: return (double)tl_f16_to_f32(((const uint16_t *)from)[i]);
-    case BRAIN: break;
+    case FLOAT:
+        return (double)((const float *)from)[i];
+    case DOUBLE:
+        return ((const double *)from)[i];
+    case HALF:
+        return (double)tl_f16_to_f32(((const uint16_t *)from)[i]);
+    case BRAIN:
+        break;
     }
     return (double)tl_bf16_to_f32(((const uint16_t *)from)[i]);
 }
@@ -142,10 +153,18 @@ static double element_get(const void *from, enum element kind, size_t i)
 static void element_put(void *to, enum element kind, size_t i, double x)
 {
     switch (kind) {
-    case FLOAT: ((float *)to)[i] = (float)x; break;
-    case DOUBLE: ((double *)to)[i] = x; break;
-    case HALF: ((uint16_t *)to)[i] = tl_f32_to_f16(tl_f64_to_f32_odd(x)); break;
-    case BRAIN: ((uint16_t *)to)[i] = tl_f32_to_bf16(tl_f64_to_f32_odd(x)); break;
+    case FLOAT:
+        ((float *)to)[i] = (float)x;
+        break;
+    case DOUBLE:
+        ((double *)to)[i] = x;
+        break;
+    case HALF:
+        ((uint16_t *)to)[i] = tl_f32_to_f16(tl_f64_to_f32_odd(x));
+        break;
+    case BRAIN:
+        ((uint16_t *)to)[i] = tl_f32_to_bf16(tl_f64_to_f32_odd(x));
+        break;
     }
 }
 
@@ -154,21 +173,29 @@ static void convert(const void *from, enum element from_kind, void *to, enum ele
     for (size_t i = 0; i < n; i++) element_put(to, to_kind, i, element_get(from, from_kind, i));
 }
 
-static bool transfer(struct tl_exec *e, const char *name, void *data, enum element host, bool write, struct tl_err *err)
+static bool transfer(struct tl_exec *e, const char *name, void *data, enum element host, bool write,
+                     struct tl_err *err)
 {
     const struct tl_backend *b = e->device->backend;
     tl_val v = find(e, name, write, err);
     if (v < 0) return false;
-    if (e->plan.offset[v] == SIZE_MAX) return write || tl_err_set(err, TL_FAIL, "output %s was dropped", name); /* an input that nobody reads */
+    if (e->plan.offset[v] == SIZE_MAX)
+        return write ||
+               tl_err_set(err, TL_FAIL, "output %s was dropped", name); /* an input that nobody reads */
     enum tl_dtype dtype = e->graph->values[v].dtype;
-    enum element own = dtype == TL_F16 ? HALF : dtype == TL_BF16 ? BRAIN : e->device->real_bytes == sizeof(double) ? DOUBLE : FLOAT;
+    enum element own = dtype == TL_F16                           ? HALF
+                       : dtype == TL_BF16                        ? BRAIN
+                       : e->device->real_bytes == sizeof(double) ? DOUBLE
+                                                                 : FLOAT;
     if (dtype == TL_I32 || dtype == TL_U8 || own == host)
-        return write ? b->program_write(e->device, e->program, v, data, err) : b->program_read(e->device, e->program, v, data, err);
+        return write ? b->program_write(e->device, e->program, v, data, err)
+                     : b->program_read(e->device, e->program, v, data, err);
     size_t n = (size_t)tl_shape_count(tl_shape_of(e->graph, v));
     void *copy = malloc(tl_value_bytes(e->graph, v, e->device->real_bytes));
     if (!copy) return tl_err_set(err, TL_FAIL, "out of memory");
     if (write) convert(data, host, copy, own, n);
-    bool ok = write ? b->program_write(e->device, e->program, v, copy, err) : b->program_read(e->device, e->program, v, copy, err);
+    bool ok = write ? b->program_write(e->device, e->program, v, copy, err)
+                    : b->program_read(e->device, e->program, v, copy, err);
     if (ok && !write) convert(copy, own, data, host, n);
     free(copy);
     return ok;

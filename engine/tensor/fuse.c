@@ -1,11 +1,11 @@
 /* Rewrites of a finished graph (forward and backward together), by name:
  *   residual    add(x, gemm|conv2d) -> the product with x as its `add` operand
  *   gradient    accumulate(dst, gemm|conv2d_dw|reduce_sum|embedding_grad) -> the product adds into dst
- * The consumer's node becomes the product, so that everything it reads is there already; the old product is dead. */
+ * The consumer's node becomes the product, so that everything it reads is there already; the old product is
+ * dead. */
 #include <stdlib.h>
 
 #include "tensor/plan.h"
-
 
 static bool count_uses(const struct tl_graph *g, int32_t *uses)
 {
@@ -32,7 +32,8 @@ static const struct tl_node *sole_producer(const struct tl_graph *g, const int32
 static bool residual(struct tl_graph *g, const int32_t *uses, struct tl_node *add)
 {
     if (add->op != TL_OP_BINARY || add->attr.binary.kind != TL_BINARY_ADD) return false;
-    if (!tl_shape_equal(tl_shape_of(g, add->in[0]), tl_shape_of(g, add->in[1])) || add->in[0] == add->in[1]) return false;
+    if (!tl_shape_equal(tl_shape_of(g, add->in[0]), tl_shape_of(g, add->in[1])) || add->in[0] == add->in[1])
+        return false;
     for (int k = 1; k >= 0; k--) {
         const struct tl_node *p = sole_producer(g, uses, add->in[k]);
         if (!p || (p->op != TL_OP_GEMM && p->op != TL_OP_CONV2D) || p->in[3] >= 0 || p->accumulate) continue;
@@ -57,7 +58,9 @@ static bool gradient(struct tl_graph *g, const int32_t *uses, struct tl_node *ac
         p = sole_producer(g, uses, src);
     }
     if (!p || p->accumulate) return false;
-    if (p->op != TL_OP_GEMM && p->op != TL_OP_CONV2D_DW && p->op != TL_OP_REDUCE_SUM && p->op != TL_OP_EMBEDDING_GRAD) return false;
+    if (p->op != TL_OP_GEMM && p->op != TL_OP_CONV2D_DW && p->op != TL_OP_REDUCE_SUM &&
+        p->op != TL_OP_EMBEDDING_GRAD)
+        return false;
     g->values[acc->out[0]].shape = g->values[src].shape; /* the kernel's own view of the same elements */
     acc->op = p->op;
     acc->attr = p->attr;

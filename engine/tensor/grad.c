@@ -13,7 +13,8 @@ void tl_grad_add(struct tl_backward *b, tl_val v, tl_val cotangent)
 /* A param through cast, perhaps reshaped. */
 static bool is_cast_param(const struct tl_graph *g, tl_val v)
 {
-    while (g->values[v].node >= 0 && g->nodes[g->values[v].node].op == TL_OP_RESHAPE) v = g->nodes[g->values[v].node].in[0];
+    while (g->values[v].node >= 0 && g->nodes[g->values[v].node].op == TL_OP_RESHAPE)
+        v = g->nodes[g->values[v].node].in[0];
     if (g->values[v].node < 0) return false;
     const struct tl_node *n = &g->nodes[g->values[v].node];
     return n->op == TL_OP_CAST && g->values[n->in[0]].role == TL_ROLE_PARAM;
@@ -51,8 +52,9 @@ static void mark_needs(struct tl_backward *b)
     }
 }
 
-/* Appends copies of the segment's nodes, whose operands from outside the segment are the kept originals, and points `saved` at
- * the copies. What the rules then do not read is dropped with the other dead nodes. Params in another dtype are tl_grad_saved's. */
+/* Appends copies of the segment's nodes, whose operands from outside the segment are the kept originals, and
+ * points `saved` at the copies. What the rules then do not read is dropped with the other dead nodes. Params
+ * in another dtype are tl_grad_saved's. */
 static void recompute(struct tl_backward *b, int32_t segment, int32_t n_nodes)
 {
     struct tl_graph *g = b->g;
@@ -118,8 +120,12 @@ bool tl_graph_backward(struct tl_graph *g, const struct tl_backward_params *para
     if (g->err.code != TL_OK) return false;
     if (g->segment) return tl_graph_fail(g, "backward inside a segment");
     size_t n = (size_t)g->n_values;
-    struct tl_backward b = {.g = g, .params = params, .n_values = g->n_values, .needs = calloc(n, sizeof(bool)),
-                            .cot = malloc(n * sizeof(tl_val)), .saved = malloc(n * sizeof(tl_val))};
+    struct tl_backward b = {.g = g,
+                            .params = params,
+                            .n_values = g->n_values,
+                            .needs = calloc(n, sizeof(bool)),
+                            .cot = malloc(n * sizeof(tl_val)),
+                            .saved = malloc(n * sizeof(tl_val))};
     if (!b.needs || !b.cot || !b.saved) {
         tl_err_set(&g->err, TL_FAIL, "out of memory in the backward pass");
         goto end;

@@ -13,7 +13,8 @@ struct tl_backward {
     int32_t n_values; /* of the forward graph */
 };
 
-/* A rule reads node n (valid until the next builder call: copy what you need) and adds cotangents to its operands. */
+/* A rule reads node n (valid until the next builder call: copy what you need) and adds cotangents to its
+ * operands. */
 typedef void (*tl_grad_rule)(struct tl_backward *b, const struct tl_node *n, const tl_val *dout);
 
 extern const tl_grad_rule tl_grad_rules[TL_N_OPS]; /* NULL: not differentiable */
@@ -23,8 +24,9 @@ static inline bool tl_grad_needs(const struct tl_backward *b, tl_val v)
     return v >= 0 && b->needs[v];
 }
 
-/* The value to read in the backward pass: itself, or its recomputed copy. What is only a param in another dtype is cast anew for
- * each reader, so that no F32 copy of a weight lives from the forward pass to the backward pass. */
+/* The value to read in the backward pass: itself, or its recomputed copy. What is only a param in another
+ * dtype is cast anew for each reader, so that no F32 copy of a weight lives from the forward pass to the
+ * backward pass. */
 tl_val tl_grad_saved(struct tl_backward *b, tl_val v);
 
 void tl_grad_add(struct tl_backward *b, tl_val v, tl_val cotangent);

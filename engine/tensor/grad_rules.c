@@ -9,7 +9,8 @@ RULE(unary)
     if (n->attr.unary.kind == TL_UNARY_AFFINE)
         dx = tl_scale(b->g, d[0], n->attr.unary.a);
     else
-        dx = tl_unary_grad(b->g, (enum tl_unary)n->attr.unary.kind, tl_grad_saved(b, n->in[0]), d[0], n->attr.unary.a, n->attr.unary.b);
+        dx = tl_unary_grad(b->g, (enum tl_unary)n->attr.unary.kind, tl_grad_saved(b, n->in[0]), d[0],
+                           n->attr.unary.a, n->attr.unary.b);
     tl_grad_add(b, n->in[0], dx);
 }
 
@@ -58,7 +59,8 @@ RULE(binary)
         break;
     }
     case TL_BINARY_GE:
-    case TL_N_BINARY: break; /* piecewise constant */
+    case TL_N_BINARY:
+        break; /* piecewise constant */
     }
 }
 
@@ -88,7 +90,8 @@ RULE(slice)
 {
     int axis = n->attr.slice.axis;
     int64_t start = n->attr.slice.start, len = tl_shape_of(b->g, n->out[0])->dim[axis];
-    tl_grad_add(b, n->in[0], tl_pad(b->g, d[0], axis, start, tl_shape_of(b->g, n->in[0])->dim[axis] - start - len));
+    tl_grad_add(b, n->in[0],
+                tl_pad(b->g, d[0], axis, start, tl_shape_of(b->g, n->in[0])->dim[axis] - start - len));
 }
 
 RULE(concat)
@@ -102,7 +105,8 @@ RULE(concat)
 RULE(pad)
 {
     int axis = n->attr.pad.axis;
-    tl_grad_add(b, n->in[0], tl_slice(b->g, d[0], axis, n->attr.pad.before, tl_shape_of(b->g, n->in[0])->dim[axis]));
+    tl_grad_add(b, n->in[0],
+                tl_slice(b->g, d[0], axis, n->attr.pad.before, tl_shape_of(b->g, n->in[0])->dim[axis]));
 }
 
 RULE(upsample)
@@ -121,16 +125,21 @@ static void add_bias(struct tl_backward *b, tl_val bias, tl_val dy)
     tl_grad_add(b, bias, tl_reshape(g, sum, tl_shape1(cols)));
 }
 
-/* C = op(A) op(B), op(A)[m,k], op(B)[k,n]: d op(A) = dC op(B)^T, d op(B) = op(A)^T dC; a transposed operand swaps the product. */
+/* C = op(A) op(B), op(A)[m,k], op(B)[k,n]: d op(A) = dC op(B)^T, d op(B) = op(A)^T dC; a transposed operand
+ * swaps the product. */
 RULE(gemm)
 {
     struct tl_graph *g = b->g;
     bool ta = n->attr.gemm.ta, tb = n->attr.gemm.tb;
     tl_val a = tl_grad_saved(b, n->in[0]), w = tl_grad_saved(b, n->in[1]);
     if (tl_grad_needs(b, n->in[0]))
-        tl_grad_add(b, n->in[0], ta ? tl_gemm(g, w, d[0], TL_NONE, TL_NONE, tb, true) : tl_gemm(g, d[0], w, TL_NONE, TL_NONE, false, !tb));
+        tl_grad_add(b, n->in[0],
+                    ta ? tl_gemm(g, w, d[0], TL_NONE, TL_NONE, tb, true)
+                       : tl_gemm(g, d[0], w, TL_NONE, TL_NONE, false, !tb));
     if (tl_grad_needs(b, n->in[1]))
-        tl_grad_add(b, n->in[1], tb ? tl_gemm(g, d[0], a, TL_NONE, TL_NONE, true, ta) : tl_gemm(g, a, d[0], TL_NONE, TL_NONE, !ta, false));
+        tl_grad_add(b, n->in[1],
+                    tb ? tl_gemm(g, d[0], a, TL_NONE, TL_NONE, true, ta)
+                       : tl_gemm(g, a, d[0], TL_NONE, TL_NONE, !ta, false));
     add_bias(b, n->in[2], d[0]);
     tl_grad_add(b, n->in[3], d[0]);
 }
@@ -139,19 +148,24 @@ RULE(conv2d)
 {
     struct tl_graph *g = b->g;
     tl_val x = tl_grad_saved(b, n->in[0]), w = tl_grad_saved(b, n->in[1]);
-    if (tl_grad_needs(b, n->in[0])) tl_grad_add(b, n->in[0], tl_conv2d_dx(g, d[0], w, n->attr.conv, *tl_shape_of(g, n->in[0])));
-    if (tl_grad_needs(b, n->in[1])) tl_grad_add(b, n->in[1], tl_conv2d_dw(g, x, d[0], n->attr.conv, *tl_shape_of(g, n->in[1])));
+    if (tl_grad_needs(b, n->in[0]))
+        tl_grad_add(b, n->in[0], tl_conv2d_dx(g, d[0], w, n->attr.conv, *tl_shape_of(g, n->in[0])));
+    if (tl_grad_needs(b, n->in[1]))
+        tl_grad_add(b, n->in[1], tl_conv2d_dw(g, x, d[0], n->attr.conv, *tl_shape_of(g, n->in[1])));
     add_bias(b, n->in[2], d[0]);
     tl_grad_add(b, n->in[3], d[0]);
 }
 
-/* The transposed convolution: its gradients are the convolution itself and the weight gradient with the roles swapped. */
+/* The transposed convolution: its gradients are the convolution itself and the weight gradient with the roles
+ * swapped. */
 RULE(conv2d_dx)
 {
     struct tl_graph *g = b->g;
     tl_val dy = tl_grad_saved(b, n->in[0]), w = tl_grad_saved(b, n->in[1]);
-    if (tl_grad_needs(b, n->in[0])) tl_grad_add(b, n->in[0], tl_conv2d(g, d[0], w, TL_NONE, TL_NONE, n->attr.conv));
-    if (tl_grad_needs(b, n->in[1])) tl_grad_add(b, n->in[1], tl_conv2d_dw(g, d[0], dy, n->attr.conv, *tl_shape_of(g, n->in[1])));
+    if (tl_grad_needs(b, n->in[0]))
+        tl_grad_add(b, n->in[0], tl_conv2d(g, d[0], w, TL_NONE, TL_NONE, n->attr.conv));
+    if (tl_grad_needs(b, n->in[1]))
+        tl_grad_add(b, n->in[1], tl_conv2d_dw(g, d[0], dy, n->attr.conv, *tl_shape_of(g, n->in[1])));
 }
 
 /* dgb[2,C] -> dgamma[C], dbeta[C] */
@@ -159,15 +173,18 @@ static void add_gamma_beta(struct tl_backward *b, tl_val gamma, tl_val beta, tl_
 {
     struct tl_graph *g = b->g;
     int64_t c = tl_shape_last(tl_shape_of(g, dgb));
-    if (tl_grad_needs(b, gamma)) tl_grad_add(b, gamma, tl_reshape(g, tl_slice(g, dgb, 0, 0, 1), tl_shape1(c)));
+    if (tl_grad_needs(b, gamma))
+        tl_grad_add(b, gamma, tl_reshape(g, tl_slice(g, dgb, 0, 0, 1), tl_shape1(c)));
     if (tl_grad_needs(b, beta)) tl_grad_add(b, beta, tl_reshape(g, tl_slice(g, dgb, 0, 1, 1), tl_shape1(c)));
 }
 
 RULE(group_norm)
 {
     struct tl_graph *g = b->g;
-    tl_val in[5] = {tl_grad_saved(b, n->in[0]), tl_grad_saved(b, n->out[1]), tl_grad_saved(b, n->in[1]), tl_grad_saved(b, n->in[2]), d[0]};
-    struct tl_shape out[2] = {*tl_shape_of(g, n->in[0]), tl_shape2(2, tl_shape_last(tl_shape_of(g, n->in[0])))};
+    tl_val in[5] = {tl_grad_saved(b, n->in[0]), tl_grad_saved(b, n->out[1]), tl_grad_saved(b, n->in[1]),
+                    tl_grad_saved(b, n->in[2]), d[0]};
+    struct tl_shape out[2] = {*tl_shape_of(g, n->in[0]),
+                              tl_shape2(2, tl_shape_last(tl_shape_of(g, n->in[0])))};
     tl_val dx = tl_node_any(g, TL_OP_GROUP_NORM_GRAD, in, 5, out, 2, n->attr);
     tl_grad_add(b, n->in[0], dx);
     if (dx >= 0) add_gamma_beta(b, n->in[1], n->in[2], dx + 1);
@@ -176,8 +193,10 @@ RULE(group_norm)
 RULE(layer_norm)
 {
     struct tl_graph *g = b->g;
-    tl_val in[4] = {tl_grad_saved(b, n->in[0]), tl_grad_saved(b, n->out[1]), tl_grad_saved(b, n->in[1]), d[0]};
-    struct tl_shape out[2] = {*tl_shape_of(g, n->in[0]), tl_shape2(2, tl_shape_last(tl_shape_of(g, n->in[0])))};
+    tl_val in[4] = {tl_grad_saved(b, n->in[0]), tl_grad_saved(b, n->out[1]), tl_grad_saved(b, n->in[1]),
+                    d[0]};
+    struct tl_shape out[2] = {*tl_shape_of(g, n->in[0]),
+                              tl_shape2(2, tl_shape_last(tl_shape_of(g, n->in[0])))};
     tl_val dx = tl_node_any(g, TL_OP_LAYER_NORM_GRAD, in, 4, out, 2, n->attr);
     tl_grad_add(b, n->in[0], dx);
     if (dx >= 0 && n->in[1] >= 0) add_gamma_beta(b, n->in[1], n->in[2], dx + 1);
@@ -203,9 +222,15 @@ RULE(log_softmax)
 RULE(attention)
 {
     struct tl_graph *g = b->g;
-    tl_val in[7] = {tl_grad_saved(b, n->in[0]), tl_grad_saved(b, n->in[1]), tl_grad_saved(b, n->in[2]), tl_grad_saved(b, n->in[3]),
-                    tl_grad_saved(b, n->out[0]), tl_grad_saved(b, n->out[1]), d[0]};
-    struct tl_shape out[3] = {*tl_shape_of(g, n->in[0]), *tl_shape_of(g, n->in[1]), *tl_shape_of(g, n->in[2])};
+    tl_val in[7] = {tl_grad_saved(b, n->in[0]),
+                    tl_grad_saved(b, n->in[1]),
+                    tl_grad_saved(b, n->in[2]),
+                    tl_grad_saved(b, n->in[3]),
+                    tl_grad_saved(b, n->out[0]),
+                    tl_grad_saved(b, n->out[1]),
+                    d[0]};
+    struct tl_shape out[3] = {*tl_shape_of(g, n->in[0]), *tl_shape_of(g, n->in[1]),
+                              *tl_shape_of(g, n->in[2])};
     tl_val dq = tl_node_any(g, TL_OP_ATTENTION_GRAD, in, 7, out, 3, n->attr);
     for (int k = 0; k < 3 && dq >= 0; k++) tl_grad_add(b, n->in[k], dq + k);
 }
@@ -221,7 +246,8 @@ RULE(embedding)
 {
     tl_val in[2] = {n->in[0], d[0]};
     struct tl_shape shape = *tl_shape_of(b->g, n->in[1]);
-    if (tl_grad_needs(b, n->in[1])) tl_grad_add(b, n->in[1], tl_node_any(b->g, TL_OP_EMBEDDING_GRAD, in, 2, &shape, 1, n->attr));
+    if (tl_grad_needs(b, n->in[1]))
+        tl_grad_add(b, n->in[1], tl_node_any(b->g, TL_OP_EMBEDDING_GRAD, in, 2, &shape, 1, n->attr));
 }
 
 RULE(sum_squares)
@@ -235,12 +261,26 @@ RULE(sum_squares)
 }
 
 const tl_grad_rule tl_grad_rules[TL_N_OPS] = {
-    [TL_OP_UNARY] = unary,           [TL_OP_BINARY] = binary,           [TL_OP_REDUCE_SUM] = reduce_sum,
-    [TL_OP_BROADCAST] = broadcast,   [TL_OP_RESHAPE] = reshape,         [TL_OP_PERMUTE] = permute,
-    [TL_OP_SLICE] = slice,           [TL_OP_CONCAT] = concat,           [TL_OP_PAD] = pad,
-    [TL_OP_UPSAMPLE] = upsample,     [TL_OP_GEMM] = gemm,               [TL_OP_CONV2D] = conv2d,
-    [TL_OP_CONV2D_DX] = conv2d_dx,   [TL_OP_GROUP_NORM] = group_norm,   [TL_OP_LAYER_NORM] = layer_norm,
-    [TL_OP_SOFTMAX] = softmax,       [TL_OP_LOG_SOFTMAX] = log_softmax, [TL_OP_ATTENTION] = attention,
-    [TL_OP_GEGLU] = geglu,           [TL_OP_EMBEDDING] = embedding,     [TL_OP_SUM_SQUARES] = sum_squares,
+    [TL_OP_UNARY] = unary,
+    [TL_OP_BINARY] = binary,
+    [TL_OP_REDUCE_SUM] = reduce_sum,
+    [TL_OP_BROADCAST] = broadcast,
+    [TL_OP_RESHAPE] = reshape,
+    [TL_OP_PERMUTE] = permute,
+    [TL_OP_SLICE] = slice,
+    [TL_OP_CONCAT] = concat,
+    [TL_OP_PAD] = pad,
+    [TL_OP_UPSAMPLE] = upsample,
+    [TL_OP_GEMM] = gemm,
+    [TL_OP_CONV2D] = conv2d,
+    [TL_OP_CONV2D_DX] = conv2d_dx,
+    [TL_OP_GROUP_NORM] = group_norm,
+    [TL_OP_LAYER_NORM] = layer_norm,
+    [TL_OP_SOFTMAX] = softmax,
+    [TL_OP_LOG_SOFTMAX] = log_softmax,
+    [TL_OP_ATTENTION] = attention,
+    [TL_OP_GEGLU] = geglu,
+    [TL_OP_EMBEDDING] = embedding,
+    [TL_OP_SUM_SQUARES] = sum_squares,
     [TL_OP_CAST] = cast,
 };

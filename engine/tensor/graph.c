@@ -115,7 +115,11 @@ tl_val tl_input(struct tl_graph *g, const char *name, enum tl_dtype dtype, struc
         tl_graph_fail(g, "input %s is declared twice", name);
         return TL_NONE;
     }
-    return value_new(g, (struct tl_value){.shape = shape, .dtype = dtype, .role = TL_ROLE_INPUT, .node = -1, .alias = -1,
+    return value_new(g, (struct tl_value){.shape = shape,
+                                          .dtype = dtype,
+                                          .role = TL_ROLE_INPUT,
+                                          .node = -1,
+                                          .alias = -1,
                                           .name = tl_arena_strdup(&g->names->arena, name)});
 }
 
@@ -164,8 +168,9 @@ static tl_val param(struct tl_graph *g, struct tl_value p, const char *name)
     if (v >= 0) {
         const struct tl_value *have = &g->values[v];
         if (tl_shape_equal(&have->shape, &p.shape) && have->dtype == p.dtype) return v;
-        tl_graph_fail(g, "%s is asked for as %s %s and as %s %s", name, tl_dtype_name(have->dtype), tl_shape_text(&have->shape, text[0]),
-                      tl_dtype_name(p.dtype), tl_shape_text(&p.shape, text[1]));
+        tl_graph_fail(g, "%s is asked for as %s %s and as %s %s", name, tl_dtype_name(have->dtype),
+                      tl_shape_text(&have->shape, text[0]), tl_dtype_name(p.dtype),
+                      tl_shape_text(&p.shape, text[1]));
         return TL_NONE;
     }
     p.name = tl_arena_strdup(&g->names->arena, name);
@@ -176,25 +181,34 @@ static tl_val param(struct tl_graph *g, struct tl_value p, const char *name)
     return v;
 }
 
-#define FORMAT_NAME(name, fmt)                     \
-    char name[512];                                \
-    do {                                           \
-        va_list args_;                             \
-        va_start(args_, fmt);                      \
-        vsnprintf(name, sizeof name, fmt, args_);  \
-        va_end(args_);                             \
+#define FORMAT_NAME(name, fmt)                                                                               \
+    char name[512];                                                                                          \
+    do {                                                                                                     \
+        va_list args_;                                                                                       \
+        va_start(args_, fmt);                                                                                \
+        vsnprintf(name, sizeof name, fmt, args_);                                                            \
+        va_end(args_);                                                                                       \
     } while (0)
 
-tl_val tl_param(struct tl_graph *g, int set, enum tl_layout layout, struct tl_shape shape, const char *fmt, ...)
+tl_val tl_param(struct tl_graph *g, int set, enum tl_layout layout, struct tl_shape shape, const char *fmt,
+                ...)
 {
     FORMAT_NAME(name, fmt);
     return tl_param_typed(g, set, layout, TL_F32, shape, "%s", name);
 }
 
-tl_val tl_param_typed(struct tl_graph *g, int set, enum tl_layout layout, enum tl_dtype dtype, struct tl_shape shape, const char *fmt, ...)
+tl_val tl_param_typed(struct tl_graph *g, int set, enum tl_layout layout, enum tl_dtype dtype,
+                      struct tl_shape shape, const char *fmt, ...)
 {
     FORMAT_NAME(name, fmt);
-    return param(g, (struct tl_value){.shape = shape, .dtype = dtype, .role = TL_ROLE_PARAM, .node = -1, .alias = -1, .set = set, .layout = (int32_t)layout},
+    return param(g,
+                 (struct tl_value){.shape = shape,
+                                   .dtype = dtype,
+                                   .role = TL_ROLE_PARAM,
+                                   .node = -1,
+                                   .alias = -1,
+                                   .set = set,
+                                   .layout = (int32_t)layout},
                  name);
 }
 
@@ -207,7 +221,8 @@ static tl_val find_named(const struct tl_graph *g, const char *name, bool output
 {
     for (tl_val v = 0; v < g->n_values; v++) {
         const struct tl_value *x = &g->values[v];
-        if ((output ? x->output : x->role == TL_ROLE_INPUT) && x->name && strcmp(x->name, name) == 0) return v;
+        if ((output ? x->output : x->role == TL_ROLE_INPUT) && x->name && strcmp(x->name, name) == 0)
+            return v;
     }
     return TL_NONE;
 }
@@ -226,7 +241,8 @@ void tl_output(struct tl_graph *g, tl_val v, const char *name)
 {
     if (g->err.code != TL_OK || v < 0) return;
     /* An input, a param or a value that is an output already is kept under another name by a copy. */
-    if (g->values[v].role != TL_ROLE_TEMP || g->values[v].output || g->values[v].alias >= 0) v = tl_unary(g, TL_UNARY_AFFINE, v, 1, 0);
+    if (g->values[v].role != TL_ROLE_TEMP || g->values[v].output || g->values[v].alias >= 0)
+        v = tl_unary(g, TL_UNARY_AFFINE, v, 1, 0);
     if (v < 0) return;
     g->values[v].output = true;
     g->values[v].name = tl_arena_strdup(&g->names->arena, name);
@@ -250,14 +266,16 @@ static bool takes_dtypes(struct tl_graph *g, enum tl_op op, const tl_val *in, in
         if (in[i] < 0 || !tl_dtype_half(g->values[in[i]].dtype)) continue;
         const struct tl_value *x = &g->values[in[i]];
         char text[96];
-        return tl_graph_fail(g, "%s: operand %d, %s%s%s, is %s, which is for storage; read it through tl_cast(.., TL_F32)", tl_op_name(op), i,
-                             x->name ? x->name : "", x->name ? " " : "", tl_shape_text(&x->shape, text), tl_dtype_name(x->dtype));
+        return tl_graph_fail(
+            g, "%s: operand %d, %s%s%s, is %s, which is for storage; read it through tl_cast(.., TL_F32)",
+            tl_op_name(op), i, x->name ? x->name : "", x->name ? " " : "", tl_shape_text(&x->shape, text),
+            tl_dtype_name(x->dtype));
     }
     return true;
 }
 
-tl_val tl_node_any(struct tl_graph *g, enum tl_op op, const tl_val *in, int n_in, const struct tl_shape *out_shapes, int n_out,
-                   union tl_attr attr)
+tl_val tl_node_any(struct tl_graph *g, enum tl_op op, const tl_val *in, int n_in,
+                   const struct tl_shape *out_shapes, int n_out, union tl_attr attr)
 {
     static const struct {
         int min_in, max_in, n_out;
@@ -272,7 +290,8 @@ tl_val tl_node_any(struct tl_graph *g, enum tl_op op, const tl_val *in, int n_in
         return TL_NONE;
     }
     for (int i = 0; i < n_in; i++)
-        if (in[i] >= g->n_values || (i < rows[op].min_in && in[i] < 0 && op != TL_OP_LAYER_NORM_GRAD && op != TL_OP_ATTENTION_GRAD)) {
+        if (in[i] >= g->n_values ||
+            (i < rows[op].min_in && in[i] < 0 && op != TL_OP_LAYER_NORM_GRAD && op != TL_OP_ATTENTION_GRAD)) {
             tl_graph_fail(g, "%s: operand %d is missing", tl_op_name(op), i);
             return TL_NONE;
         }
@@ -283,8 +302,12 @@ tl_val tl_node_any(struct tl_graph *g, enum tl_op op, const tl_val *in, int n_in
     for (int i = 0; i < TL_MAX_IN; i++) n->in[i] = i < n_in ? in[i] : TL_NONE;
     for (int i = 0; i < TL_MAX_OUT; i++) n->out[i] = TL_NONE;
     for (int i = 0; i < n_out; i++) {
-        n->out[i] = value_new(g, (struct tl_value){.shape = out_shapes[i], .dtype = TL_F32, .role = TL_ROLE_TEMP, .node = g->n_nodes,
-                                                   .slot = i, .alias = -1});
+        n->out[i] = value_new(g, (struct tl_value){.shape = out_shapes[i],
+                                                   .dtype = TL_F32,
+                                                   .role = TL_ROLE_TEMP,
+                                                   .node = g->n_nodes,
+                                                   .slot = i,
+                                                   .alias = -1});
         if (n->out[i] < 0) return TL_NONE;
     }
     g->n_nodes++;

@@ -1,11 +1,12 @@
 /* A static computation: one step of a network, a loss, an optimiser. Built once for its shapes, never loops.
  *
- * Values are numbered; a node makes one to three values from up to eight. Builders check shapes; a wrong call marks the
- * graph as failed with the first cause and returns TL_NONE, later builders then do nothing: ask tl_graph_ok at the end.
- * A graph owns its nodes and names, and is used from one thread. Executors (exec.h) read it and keep what they need.
+ * Values are numbered; a node makes one to three values from up to eight. Builders check shapes; a wrong call
+ * marks the graph as failed with the first cause and returns TL_NONE, later builders then do nothing: ask
+ * tl_graph_ok at the end. A graph owns its nodes and names, and is used from one thread. Executors (exec.h)
+ * read it and keep what they need.
  *
- * Persistent tensors (weights, gradients, moments) are `params`: a set number and a name, bound to a tl_store at run time,
- * so that theta, old, reference and EMA weights serve one plan. */
+ * Persistent tensors (weights, gradients, moments) are `params`: a set number and a name, bound to a tl_store
+ * at run time, so that theta, old, reference and EMA weights serve one plan. */
 #ifndef TL_TENSOR_GRAPH_H
 #define TL_TENSOR_GRAPH_H
 
@@ -33,7 +34,16 @@ enum tl_unary {
     TL_N_UNARY
 };
 
-enum tl_binary { TL_BINARY_ADD, TL_BINARY_SUB, TL_BINARY_MUL, TL_BINARY_DIV, TL_BINARY_MAX, TL_BINARY_MIN, TL_BINARY_GE, TL_N_BINARY };
+enum tl_binary {
+    TL_BINARY_ADD,
+    TL_BINARY_SUB,
+    TL_BINARY_MUL,
+    TL_BINARY_DIV,
+    TL_BINARY_MAX,
+    TL_BINARY_MIN,
+    TL_BINARY_GE,
+    TL_N_BINARY
+};
 
 struct tl_conv {
     int32_t stride[2], dilation[2]; /* vertical, horizontal; 0 means 1 */
@@ -143,13 +153,14 @@ static inline const struct tl_shape *tl_shape_of(const struct tl_graph *g, tl_va
     return &g->values[v].shape;
 }
 
-/* Leaves. Names are copied. A param of the same set and name is the same value (shape and dtype must then agree). */
+/* Leaves. Names are copied. A param of the same set and name is the same value (shape and dtype must then
+ * agree). */
 tl_val tl_input(struct tl_graph *g, const char *name, enum tl_dtype dtype, struct tl_shape shape);
-tl_val tl_param(struct tl_graph *g, int set, enum tl_layout layout, struct tl_shape shape, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
+tl_val tl_param(struct tl_graph *g, int set, enum tl_layout layout, struct tl_shape shape, const char *fmt,
+                ...) __attribute__((format(printf, 5, 6)));
 /* The same in F16 or BF16: read it through tl_cast. tl_param is F32. */
-tl_val tl_param_typed(struct tl_graph *g, int set, enum tl_layout layout, enum tl_dtype dtype, struct tl_shape shape, const char *fmt, ...)
-    __attribute__((format(printf, 6, 7)));
+tl_val tl_param_typed(struct tl_graph *g, int set, enum tl_layout layout, enum tl_dtype dtype,
+                      struct tl_shape shape, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 tl_val tl_graph_find_input(const struct tl_graph *g, const char *name); /* TL_NONE where there is none */
 tl_val tl_graph_find_param(const struct tl_graph *g, int set, const char *name);
 /* Keeps v until the run ends, under a name. An output may be read after a run. */
@@ -164,7 +175,8 @@ void tl_segment_end(struct tl_graph *g);
 tl_val tl_fill(struct tl_graph *g, struct tl_shape shape, float value);
 tl_val tl_unary(struct tl_graph *g, enum tl_unary kind, tl_val x, float a, float b);
 tl_val tl_binary(struct tl_graph *g, enum tl_binary kind, tl_val a, tl_val b);
-tl_val tl_cast(struct tl_graph *g, tl_val x, enum tl_dtype dtype); /* between F32, F16 and BF16; x itself where it has the dtype */
+tl_val tl_cast(struct tl_graph *g, tl_val x,
+               enum tl_dtype dtype); /* between F32, F16 and BF16; x itself where it has the dtype */
 tl_val tl_reduce_sum(struct tl_graph *g, tl_val x, struct tl_shape shape);
 tl_val tl_broadcast(struct tl_graph *g, tl_val x, struct tl_shape shape);
 tl_val tl_reshape(struct tl_graph *g, tl_val x, struct tl_shape shape);
@@ -177,23 +189,28 @@ tl_val tl_gemm(struct tl_graph *g, tl_val a, tl_val b, tl_val bias, tl_val add, 
 tl_val tl_conv2d(struct tl_graph *g, tl_val x, tl_val w, tl_val bias, tl_val add, struct tl_conv conv);
 tl_val tl_conv2d_dx(struct tl_graph *g, tl_val dy, tl_val w, struct tl_conv conv, struct tl_shape x_shape);
 tl_val tl_conv2d_dw(struct tl_graph *g, tl_val x, tl_val dy, struct tl_conv conv, struct tl_shape w_shape);
-tl_val tl_group_norm(struct tl_graph *g, tl_val x, tl_val gamma, tl_val beta, int groups, float eps, bool silu);
+tl_val tl_group_norm(struct tl_graph *g, tl_val x, tl_val gamma, tl_val beta, int groups, float eps,
+                     bool silu);
 tl_val tl_layer_norm(struct tl_graph *g, tl_val x, tl_val gamma, tl_val beta, float eps);
 tl_val tl_softmax(struct tl_graph *g, tl_val x);
 tl_val tl_log_softmax(struct tl_graph *g, tl_val x);
-tl_val tl_attention(struct tl_graph *g, tl_val q, tl_val k, tl_val v, tl_val mask, int heads, float scale, bool causal);
+tl_val tl_attention(struct tl_graph *g, tl_val q, tl_val k, tl_val v, tl_val mask, int heads, float scale,
+                    bool causal);
 tl_val tl_geglu(struct tl_graph *g, tl_val x);
 tl_val tl_embedding(struct tl_graph *g, tl_val ids, tl_val table);
-tl_val tl_sinusoid(struct tl_graph *g, tl_val t, int64_t dim, bool flip_sin_to_cos, float freq_shift, float max_period);
+tl_val tl_sinusoid(struct tl_graph *g, tl_val t, int64_t dim, bool flip_sin_to_cos, float freq_shift,
+                   float max_period);
 tl_val tl_random_normal(struct tl_graph *g, tl_val key, struct tl_shape shape);
 tl_val tl_accumulate(struct tl_graph *g, tl_val dst, tl_val src);
 tl_val tl_sum_squares(struct tl_graph *g, tl_val x);
 tl_val tl_adamw(struct tl_graph *g, tl_val p, tl_val grad, tl_val m, tl_val v, tl_val hyper);
 tl_val tl_lerp(struct tl_graph *g, tl_val dst, tl_val src, tl_val weight);
 
-/* Gradient ops, for the gradient rules (and tests). Outputs that nobody uses cost nothing but their storage. */
+/* Gradient ops, for the gradient rules (and tests). Outputs that nobody uses cost nothing but their storage.
+ */
 tl_val tl_unary_grad(struct tl_graph *g, enum tl_unary kind, tl_val x, tl_val dy, float a, float b);
-tl_val tl_node_any(struct tl_graph *g, enum tl_op op, const tl_val *in, int n_in, const struct tl_shape *out_shapes, int n_out,
+tl_val tl_node_any(struct tl_graph *g, enum tl_op op, const tl_val *in, int n_in,
+                   const struct tl_shape *out_shapes, int n_out,
                    union tl_attr attr); /* first output; the others follow it in number */
 
 /* Short hands made of the above. */
@@ -228,9 +245,10 @@ tl_val tl_mean_all(struct tl_graph *g, tl_val x);
 
 /* Reverse mode: appends to g the nodes that carry the cotangents of `outputs` back.
  * - each wanted input's gradient is returned in out_wrt (a zero fill where nothing depends on it);
- * - each param of the sets in param_sets (bit mask) for which want(user, name) holds (NULL: all) gets its gradient added
- *   into the param of the same name in set + TL_SET_GRADS.
- * Cotangents and gradients are F32 whatever the values are stored as. Only what a wanted gradient needs is built. Segments' activations are recomputed in front of their backward nodes. */
+ * - each param of the sets in param_sets (bit mask) for which want(user, name) holds (NULL: all) gets its
+ * gradient added into the param of the same name in set + TL_SET_GRADS. Cotangents and gradients are F32
+ * whatever the values are stored as. Only what a wanted gradient needs is built. Segments' activations are
+ * recomputed in front of their backward nodes. */
 struct tl_backward_params {
     const tl_val *outputs, *cotangents;
     int n_outputs;

@@ -31,7 +31,8 @@ static bool elementwise(const struct tl_graph *g, const struct tl_node *n, int o
 }
 
 /* Where a value takes over an operand's storage: the operand's storage, else the value itself. */
-static void share_storage(const struct tl_graph *g, const struct tl_plan *plan, struct life *life, tl_val *owner)
+static void share_storage(const struct tl_graph *g, const struct tl_plan *plan, struct life *life,
+                          tl_val *owner)
 {
     for (int32_t i = 0; i < plan->n_order; i++) {
         const struct tl_node *n = &g->nodes[plan->order[i]];
@@ -41,7 +42,8 @@ static void share_storage(const struct tl_graph *g, const struct tl_plan *plan, 
             if (!elementwise(g, n, k)) continue;
             tl_val x = owner[tl_graph_storage(g, n->in[k])];
             const struct tl_value *vx = &g->values[x];
-            if (vx->role != TL_ROLE_TEMP || vx->output || life[x].last != i || life[x].bytes != life[y].bytes) continue;
+            if (vx->role != TL_ROLE_TEMP || vx->output || life[x].last != i || life[x].bytes != life[y].bytes)
+                continue;
             owner[y] = x;
             life[x].last = life[y].last;
             break;
@@ -63,7 +65,8 @@ static int by_offset(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-/* First fit by falling size: each storage goes into the lowest gap between those that live at the same time. */
+/* First fit by falling size: each storage goes into the lowest gap between those that live at the same time.
+ */
 static bool place(struct life **items, int32_t n, size_t *total)
 {
     struct life **busy = malloc(((size_t)n + 1) * sizeof *busy);
@@ -72,7 +75,8 @@ static bool place(struct life **items, int32_t n, size_t *total)
     for (int32_t i = 0; i < n; i++) {
         int32_t n_busy = 0;
         for (int32_t j = 0; j < i; j++)
-            if (items[j]->first <= items[i]->last && items[i]->first <= items[j]->last) busy[n_busy++] = items[j];
+            if (items[j]->first <= items[i]->last && items[i]->first <= items[j]->last)
+                busy[n_busy++] = items[j];
         qsort(busy, (size_t)n_busy, sizeof *busy, by_offset);
         size_t at = 0;
         for (int32_t j = 0; j < n_busy; j++) {
@@ -110,7 +114,8 @@ static void lifetimes(const struct tl_graph *g, const struct tl_plan *plan, stru
     }
     for (tl_val v = 0; v < g->n_values; v++) {
         struct life *l = &life[tl_graph_storage(g, v)];
-        if (g->values[v].role == TL_ROLE_INPUT) *l = (struct life){.v = v, .first = -1, .last = plan->n_order};
+        if (g->values[v].role == TL_ROLE_INPUT)
+            *l = (struct life){.v = v, .first = -1, .last = plan->n_order};
         if (g->values[v].output && l->first != INT32_MAX) l->last = plan->n_order;
     }
 }
@@ -125,16 +130,19 @@ bool tl_plan_make(struct tl_graph *g, size_t real_bytes, bool fuse, struct tl_pl
     tl_val *owner = malloc(n * sizeof *owner);
     out->offset = malloc(n * sizeof *out->offset);
     int32_t n_items = 0;
-    if (!life || !items || !owner || !out->offset || !(out->order = tl_graph_order(g, &out->n_order))) goto no_memory;
+    if (!life || !items || !owner || !out->offset || !(out->order = tl_graph_order(g, &out->n_order)))
+        goto no_memory;
     lifetimes(g, out, life);
     for (tl_val v = 0; v < g->n_values; v++) {
         owner[v] = v;
-        if (!tl_checked_align(tl_value_bytes(g, v, real_bytes), TL_PLAN_ALIGN, &life[v].bytes)) goto no_memory;
+        if (!tl_checked_align(tl_value_bytes(g, v, real_bytes), TL_PLAN_ALIGN, &life[v].bytes))
+            goto no_memory;
     }
     share_storage(g, out, life, owner);
     for (tl_val v = 0; v < g->n_values; v++) {
         const struct tl_value *x = &g->values[v];
-        if (x->alias < 0 && owner[v] == v && x->role != TL_ROLE_PARAM && life[v].first != INT32_MAX) items[n_items++] = &life[v];
+        if (x->alias < 0 && owner[v] == v && x->role != TL_ROLE_PARAM && life[v].first != INT32_MAX)
+            items[n_items++] = &life[v];
     }
     if (!place(items, n_items, &out->bytes)) goto no_memory;
     for (tl_val v = 0; v < g->n_values; v++) {

@@ -1,8 +1,8 @@
 /* Which nodes run, in which order, and where every temporary lies in one arena.
  *
- * Dead nodes are dropped, patterns are fused (fuse.c), lifetimes are computed, and storage is given first-fit by falling size; a
- * value of an elementwise node may take over its operand's storage when that dies there. Inputs and outputs keep theirs for
- * the whole run. Deterministic: the same graph gives the same plan. */
+ * Dead nodes are dropped, patterns are fused (fuse.c), lifetimes are computed, and storage is given first-fit
+ * by falling size; a value of an elementwise node may take over its operand's storage when that dies there.
+ * Inputs and outputs keep theirs for the whole run. Deterministic: the same graph gives the same plan. */
 #ifndef TL_TENSOR_PLAN_H
 #define TL_TENSOR_PLAN_H
 
@@ -11,14 +11,16 @@
 struct tl_plan {
     int32_t *order; /* node numbers in running order */
     int32_t n_order;
-    size_t *offset; /* per value, in bytes: where its storage begins in the arena; SIZE_MAX where it has none (params, dead) */
+    size_t *offset; /* per value, in bytes: where its storage begins in the arena; SIZE_MAX where it has none
+                       (params, dead) */
     size_t bytes;   /* of the arena */
     size_t real_bytes;
 };
 
 enum { TL_PLAN_ALIGN = 256 };
 
-/* real_bytes: size of a TL_F32 element on the device (8 in the oracle's f64 mode). May rewrite g (fusion, dead nodes). */
+/* real_bytes: size of a TL_F32 element on the device (8 in the oracle's f64 mode). May rewrite g (fusion,
+ * dead nodes). */
 bool tl_plan_make(struct tl_graph *g, size_t real_bytes, bool fuse, struct tl_plan *out, struct tl_err *err);
 void tl_plan_finish(struct tl_plan *plan);
 

@@ -1,7 +1,8 @@
 /* Which nodes run, and in which order. Graph order is a valid one: consumers come behind their producers.
  *
- * Only additions into persistent tensors move. Reverse mode appends them behind everything, and with the product fused into them
- * they would keep every layer's activations and cotangents alive until then; so each runs as soon as what it reads is there. */
+ * Only additions into persistent tensors move. Reverse mode appends them behind everything, and with the
+ * product fused into them they would keep every layer's activations and cotangents alive until then; so each
+ * runs as soon as what it reads is there. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +38,8 @@ struct ordering {
     int32_t *behind; /* per node: itself, or for an addition the unmoved node behind which it runs, or -1 */
     int32_t *first, *next, *last; /* additions behind a node (+ 1), a list in graph order */
     int32_t *added;               /* per value: behind of the last addition into it, or -1 */
-    /* Per set of persistent tensors: behind which node its tensors were last changed, and touched by anything but additions. */
+    /* Per set of persistent tensors: behind which node its tensors were last changed, and touched by anything
+     * but additions. */
     int32_t changed[TL_N_SETS], touched[TL_N_SETS];
 };
 
@@ -60,7 +62,8 @@ static int32_t earliest(const struct ordering *o, const struct tl_node *n)
         if (n->in[k] < 0) continue;
         const struct tl_value *p = param_of(o->g, n->in[k]);
         if (o->g->values[n->in[k]].node >= 0) raise(&at, o->behind[o->g->values[n->in[k]].node]);
-        if (p && tl_graph_storage(o->g, n->in[k]) != tl_graph_storage(o->g, n->out[0])) raise(&at, o->changed[p->set]);
+        if (p && tl_graph_storage(o->g, n->in[k]) != tl_graph_storage(o->g, n->out[0]))
+            raise(&at, o->changed[p->set]);
     }
     tl_val dst = tl_graph_storage(o->g, n->out[0]);
     raise(&at, o->added[dst]);
@@ -119,8 +122,12 @@ static int32_t arrange(struct ordering *o, int32_t *order)
 int32_t *tl_graph_order(const struct tl_graph *g, int32_t *out_n)
 {
     size_t n = (size_t)g->n_nodes + 1;
-    struct ordering o = {.g = g, .live = calloc(n, sizeof *o.live), .behind = malloc(n * sizeof(int32_t)), .first = malloc(n * sizeof(int32_t)),
-                         .next = malloc(n * sizeof(int32_t)), .last = malloc(n * sizeof(int32_t)),
+    struct ordering o = {.g = g,
+                         .live = calloc(n, sizeof *o.live),
+                         .behind = malloc(n * sizeof(int32_t)),
+                         .first = malloc(n * sizeof(int32_t)),
+                         .next = malloc(n * sizeof(int32_t)),
+                         .last = malloc(n * sizeof(int32_t)),
                          .added = malloc(((size_t)g->n_values + 1) * sizeof(int32_t))};
     int32_t *order = malloc(n * sizeof *order);
     *out_n = 0;

@@ -6,13 +6,15 @@
 
 size_t tl_dtype_bytes(enum tl_dtype dtype)
 {
-    static const size_t bytes[TL_N_DTYPES] = {[TL_F32] = 4, [TL_F16] = 2, [TL_BF16] = 2, [TL_I32] = 4, [TL_U8] = 1};
+    static const size_t bytes[TL_N_DTYPES] = {
+        [TL_F32] = 4, [TL_F16] = 2, [TL_BF16] = 2, [TL_I32] = 4, [TL_U8] = 1};
     return bytes[dtype];
 }
 
 const char *tl_dtype_name(enum tl_dtype dtype)
 {
-    static const char *const names[TL_N_DTYPES] = {[TL_F32] = "f32", [TL_F16] = "f16", [TL_BF16] = "bf16", [TL_I32] = "i32", [TL_U8] = "u8"};
+    static const char *const names[TL_N_DTYPES] = {
+        [TL_F32] = "f32", [TL_F16] = "f16", [TL_BF16] = "bf16", [TL_I32] = "i32", [TL_U8] = "u8"};
     return names[dtype];
 }
 

@@ -11,8 +11,8 @@
 
 enum { TL_RANK_MAX = 5 };
 
-/* Storage types. F16 and BF16 are for storage only: a value of theirs is read through the op `cast`, all arithmetic is in F32. F32
- * is double in the cpu device's f64 mode, the others stay what they are. */
+/* Storage types. F16 and BF16 are for storage only: a value of theirs is read through the op `cast`, all
+ * arithmetic is in F32. F32 is double in the cpu device's f64 mode, the others stay what they are. */
 enum tl_dtype { TL_F32, TL_F16, TL_BF16, TL_I32, TL_U8, TL_N_DTYPES };
 
 struct tl_shape {

@@ -12,7 +12,8 @@ struct tl_store_names {
     struct tl_arena arena;
 };
 
-static const struct tl_store_layout *sorting; /* qsort has no argument for it; layouts are made on one thread at a time */
+static const struct tl_store_layout
+    *sorting; /* qsort has no argument for it; layouts are made on one thread at a time */
 
 static int by_name(const void *a, const void *b)
 {
@@ -20,31 +21,35 @@ static int by_name(const void *a, const void *b)
 }
 
 /* Entries of the graphs before this one may have the same name; within one graph names are distinct. */
-static bool add_entry(struct tl_store_layout *l, const struct tl_value *v, int32_t n_before, struct tl_err *err)
+static bool add_entry(struct tl_store_layout *l, const struct tl_value *v, int32_t n_before,
+                      struct tl_err *err)
 {
     if (l->n_entries == 0) l->dtype = v->dtype;
     if (v->dtype != l->dtype)
-        return tl_err_set(err, TL_FAIL, "%s is %s, %s is %s: a store holds one type; ask for all in one", l->entries[0].name, tl_dtype_name(l->dtype), v->name,
-                          tl_dtype_name(v->dtype));
+        return tl_err_set(err, TL_FAIL, "%s is %s, %s is %s: a store holds one type; ask for all in one",
+                          l->entries[0].name, tl_dtype_name(l->dtype), v->name, tl_dtype_name(v->dtype));
     for (int32_t i = 0; i < n_before; i++)
         if (strcmp(l->entries[i].name, v->name) == 0) {
             if (tl_shape_equal(&l->entries[i].shape, &v->shape)) return true;
             char text[2][96];
-            return tl_err_set(err, TL_FAIL, "%s is %s in one graph and %s in another", v->name, tl_shape_text(&l->entries[i].shape, text[0]),
+            return tl_err_set(err, TL_FAIL, "%s is %s in one graph and %s in another", v->name,
+                              tl_shape_text(&l->entries[i].shape, text[0]),
                               tl_shape_text(&v->shape, text[1]));
         }
     struct tl_store_entry *p = realloc(l->entries, ((size_t)l->n_entries + 1) * sizeof *p);
     char *name = p ? tl_arena_strdup(&l->names->arena, v->name) : NULL;
     if (p) l->entries = p;
     if (!name) return tl_err_set(err, TL_FAIL, "out of memory for a weight table");
-    l->entries[l->n_entries++] = (struct tl_store_entry){name, v->shape, (enum tl_layout)v->layout, l->n_elements};
+    l->entries[l->n_entries++] =
+        (struct tl_store_entry){name, v->shape, (enum tl_layout)v->layout, l->n_elements};
     size_t n = (size_t)tl_shape_count(&v->shape);
     l->n_elements += (n + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
     return true;
 }
 
 struct tl_store_layout *tl_store_layout_create(const struct tl_graph *const *graphs, int n_graphs, int set,
-                                               bool (*want)(void *user, const char *name), void *user, struct tl_err *err)
+                                               bool (*want)(void *user, const char *name), void *user,
+                                               struct tl_err *err)
 {
     struct tl_store_layout *l = calloc(1, sizeof *l);
     if (l) l->names = calloc(1, sizeof *l->names);
@@ -102,7 +107,8 @@ static size_t element_bytes(const struct tl_store *s)
     return tl_dtype_device_bytes(s->layout->dtype, s->device->real_bytes);
 }
 
-struct tl_store *tl_store_create(struct tl_device *device, const struct tl_store_layout *layout, struct tl_err *err)
+struct tl_store *tl_store_create(struct tl_device *device, const struct tl_store_layout *layout,
+                                 struct tl_err *err)
 {
     struct tl_store *s = calloc(1, sizeof *s);
     if (!s) {
@@ -153,7 +159,8 @@ static bool write_range(struct tl_store *s, size_t first, size_t n, const float 
 {
     const struct tl_backend *b = s->device->backend;
     size_t width = element_bytes(s);
-    if (width == sizeof *data) return b->memory_write(s->device, s->memory, first * width, data, n * width, err);
+    if (width == sizeof *data)
+        return b->memory_write(s->device, s->memory, first * width, data, n * width, err);
     void *own = malloc((n + 1) * width);
     if (!own) return tl_err_set(err, TL_FAIL, "out of memory");
     encode(s, data, n, own);
@@ -166,7 +173,8 @@ static bool read_range(struct tl_store *s, size_t first, size_t n, float *data, 
 {
     const struct tl_backend *b = s->device->backend;
     size_t width = element_bytes(s);
-    if (width == sizeof *data) return b->memory_read(s->device, s->memory, first * width, data, n * width, err);
+    if (width == sizeof *data)
+        return b->memory_read(s->device, s->memory, first * width, data, n * width, err);
     void *own = malloc((n + 1) * width);
     if (!own) return tl_err_set(err, TL_FAIL, "out of memory");
     bool ok = b->memory_read(s->device, s->memory, first * width, own, n * width, err);
@@ -202,6 +210,8 @@ bool tl_store_zero(struct tl_store *s, struct tl_err *err)
 
 bool tl_store_copy(struct tl_store *dst, const struct tl_store *src, struct tl_err *err)
 {
-    if (dst->device != src->device || dst->layout != src->layout) return tl_err_set(err, TL_FAIL, "copy between stores of different layouts");
-    return dst->device->backend->memory_copy(dst->device, dst->memory, src->memory, src->layout->n_elements * element_bytes(src), err);
+    if (dst->device != src->device || dst->layout != src->layout)
+        return tl_err_set(err, TL_FAIL, "copy between stores of different layouts");
+    return dst->device->backend->memory_copy(dst->device, dst->memory, src->memory,
+                                             src->layout->n_elements * element_bytes(src), err);
 }

@@ -1,5 +1,5 @@
-/* What every job (sample, train, score, forward, ...) is told besides its own parameters. Jobs open their device themselves,
- * report through the callbacks, and never print. */
+/* What every job (sample, train, score, forward, ...) is told besides its own parameters. Jobs open their
+ * device themselves, report through the callbacks, and never print. */
 #ifndef TILLER_JOB_H
 #define TILLER_JOB_H
 
@@ -13,7 +13,7 @@ struct tl_job {
     const char *device; /* "auto", "cpu", "vulkan", "vulkan:N"; NULL: auto */
     int threads;        /* 0: as many as this process may use */
     uint64_t seed;
-    const char *command; /* the command line, for run.json and pictures' metadata; may be NULL */
+    const char *command;     /* the command line, for run.json and pictures' metadata; may be NULL */
     tl_progress_fn progress; /* may be NULL */
     void *user;
 };

@@ -1,5 +1,6 @@
-/* The PRDP trainer on a small UNet: an unchanged policy has log-ratios of exactly zero; the two-pass gradient equals finite differences
- * of the loss (with and without guidance, LoRA and full); updates are deterministic; rewards move the policy. */
+/* The PRDP trainer on a small UNet: an unchanged policy has log-ratios of exactly zero; the two-pass gradient
+ * equals finite differences of the loss (with and without guidance, LoRA and full); updates are
+ * deterministic; rewards move the policy. */
 #include "support/check.h"
 
 #include "algo/prdp_trainer.h"
@@ -35,7 +36,9 @@ static void setup(struct fixture *f, const char *targets)
     c.clip_sample = false;
     check_ok(tl_scheduler_init(&f->scheduler, &c, &err), &err);
     check_ok(tl_lora_spec_parse(targets, 2, 2, &f->lora, &err), &err);
-    for (int i = 0; i <= GROUPS; i++) tl_rng_normal((struct tl_rng_key){.stream = TL_RNG_TEST, .sample = (uint32_t)i}, 0, TOKENS * WIDTH, f->contexts[i]);
+    for (int i = 0; i <= GROUPS; i++)
+        tl_rng_normal((struct tl_rng_key){.stream = TL_RNG_TEST, .sample = (uint32_t)i}, 0, TOKENS * WIDTH,
+                      f->contexts[i]);
 }
 
 static void teardown(struct fixture *f)
@@ -50,10 +53,21 @@ static struct tl_prdp_trainer *trainer(struct fixture *f, double guidance, bool 
 {
     struct tl_err err = {0};
     struct tl_prdp_trainer_params p = {
-        .unet = f->unet, .scheduler = &f->scheduler, .sampling = {.sampler = "ddim", .n_steps = STEPS, .eta = 1},
-        .n_groups = GROUPS, .group_size = SIZE, .minibatches = 1, .passes = 1, .height = 8, .width = 8, .tokens = TOKENS,
-        .guidance = guidance, .lora = full ? NULL : &f->lora, .loss = {.beta = 0.5, .clip = clip},
-        .adamw = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip_norm = 1}, .seed = 11};
+        .unet = f->unet,
+        .scheduler = &f->scheduler,
+        .sampling = {.sampler = "ddim", .n_steps = STEPS, .eta = 1},
+        .n_groups = GROUPS,
+        .group_size = SIZE,
+        .minibatches = 1,
+        .passes = 1,
+        .height = 8,
+        .width = 8,
+        .tokens = TOKENS,
+        .guidance = guidance,
+        .lora = full ? NULL : &f->lora,
+        .loss = {.beta = 0.5, .clip = clip},
+        .adamw = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip_norm = 1},
+        .seed = 11};
     struct tl_prdp_trainer *t = tl_prdp_trainer_create(&p, &err);
     if (!t) fail_msg("%s", err.text);
     return t;
@@ -71,14 +85,16 @@ static void perturb(struct tl_prdp_trainer *t, double size)
     tl_rng_normal((struct tl_rng_key){.stream = TL_RNG_TEST, .step = 9}, 0, n, noise);
     for (int32_t e = 0; e < t->weights->layout->n_entries; e++) {
         const struct tl_store_entry *x = &t->weights->layout->entries[e];
-        for (size_t i = x->offset; i < x->offset + (size_t)tl_shape_count(&x->shape); i++) flat[i] += (float)size * noise[i];
+        for (size_t i = x->offset; i < x->offset + (size_t)tl_shape_count(&x->shape); i++)
+            flat[i] += (float)size * noise[i];
     }
     check_ok(tl_store_write_flat(t->weights, flat, &err), &err);
     free(flat);
     free(noise);
 }
 
-/* Loss of the present policy on the stored trajectories, from snapshots' machinery: the same ratios, no gradient. */
+/* Loss of the present policy on the stored trajectories, from snapshots' machinery: the same ratios, no
+ * gradient. */
 static double loss_now(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *c, const double *old)
 {
     struct tl_err err = {0};
@@ -101,25 +117,33 @@ static void check_gradient(double guidance, bool full, double clip)
     struct tl_prdp_conditions c = {.context = context, .user = &f};
     check_ok(tl_prdp_trainer_draw(t, &c, 0, &err), &err);
     for (int i = 0; i < GROUPS * SIZE * STEPS; i++)
-        if (t->paths.old_ratio[i] != 0) fail_msg("ratio %d of an unchanged policy is %g", i, t->paths.old_ratio[i]);
+        if (t->paths.old_ratio[i] != 0)
+            fail_msg("ratio %d of an unchanged policy is %g", i, t->paths.old_ratio[i]);
     perturb(t, full ? 5e-5 : 2e-3);
     double old[GROUPS * SIZE * STEPS];
     memcpy(old, t->paths.old_ratio, sizeof old);
-    /* the gradient that the optimiser would see: an update with lr 0 and the gradients caught by a second store */
+    /* the gradient that the optimiser would see: an update with lr 0 and the gradients caught by a second
+     * store */
     struct tl_prdp_epoch_stats stats;
     t->p.adamw = (struct tl_adamw_params){.lr = 0, .beta1 = 0, .beta2 = 0, .eps = 1e-30};
     check_ok(tl_prdp_trainer_update(t, &c, rewards, 0, &stats, &err), &err);
     size_t n = t->weights->layout->n_elements;
-    float *flat = malloc(n * sizeof *flat), *gradient = malloc(n * sizeof *gradient), *direction = calloc(n, sizeof *direction);
+    float *flat = malloc(n * sizeof *flat), *gradient = malloc(n * sizeof *gradient),
+          *direction = calloc(n, sizeof *direction);
     check_ok(tl_store_read_flat(t->optimizer->m, gradient, &err), &err); /* beta1 0: m is the gradient */
     check_ok(tl_store_read_flat(t->weights, flat, &err), &err);
     check_near(loss_now(t, &c, old), stats.loss, 1e-6 * fabs(stats.loss));
     double worst = 0;
-    for (uint32_t trial = 0; trial < 4; trial++) { /* along the gradient, whole and with random parts left out: where the signal is */
+    for (uint32_t trial = 0; trial < 4;
+         trial++) { /* along the gradient, whole and with random parts left out: where the signal is */
         double predicted = 0, norm = 0, h = full ? 2e-4 : clip < 1 ? 3e-4 : 3e-3, up, down;
         float *moved = malloc(n * sizeof *moved);
         for (size_t i = 0; i < n; i++) {
-            direction[i] = trial && tl_rng_u32((struct tl_rng_key){.stream = TL_RNG_TEST, .sample = trial}, (uint32_t)i) & 1 ? 0 : gradient[i];
+            direction[i] = trial && tl_rng_u32((struct tl_rng_key){.stream = TL_RNG_TEST, .sample = trial},
+                                               (uint32_t)i) &
+                                        1
+                               ? 0
+                               : gradient[i];
             norm += (double)direction[i] * direction[i];
         }
         for (size_t i = 0; i < n; i++) direction[i] /= (float)sqrt(norm);
@@ -133,7 +157,8 @@ static void check_gradient(double guidance, bool full, double clip)
         if (e > worst) worst = e;
         free(moved);
     }
-    printf("guidance %g, %s, clip %g: loss %.4f, gradient against differences %.1e\n", guidance, full ? "full" : "LoRA", clip, stats.loss, worst);
+    printf("guidance %g, %s, clip %g: loss %.4f, gradient against differences %.1e\n", guidance,
+           full ? "full" : "LoRA", clip, stats.loss, worst);
     assert_true(worst < 5e-3);
     free(flat);
     free(gradient);
@@ -151,7 +176,8 @@ static void test_gradient(void **state)
     check_gradient(1, false, 0.05);
 }
 
-/* Same seeds, same bytes; and the mean reward direction is learnt: the ratio of better samples rises above that of worse ones. */
+/* Same seeds, same bytes; and the mean reward direction is learnt: the ratio of better samples rises above
+ * that of worse ones. */
 static void test_updates(void **state)
 {
     (void)state;
@@ -165,8 +191,10 @@ static void test_updates(void **state)
         struct tl_prdp_epoch_stats start = {0}, stats = {0};
         t->p.adamw.lr = 5e-4;
         check_ok(tl_prdp_trainer_draw(t, &c, 0, &err), &err);
-        for (uint32_t i = 0; i < 20; i++) check_ok(tl_prdp_trainer_update(t, &c, rewards, i, i ? &stats : &start, &err), &err);
-        printf("loss %.4f -> %.4f, correlation of ratio and reward %.3f\n", start.loss, stats.loss, stats.last.correlation);
+        for (uint32_t i = 0; i < 20; i++)
+            check_ok(tl_prdp_trainer_update(t, &c, rewards, i, i ? &stats : &start, &err), &err);
+        printf("loss %.4f -> %.4f, correlation of ratio and reward %.3f\n", start.loss, stats.loss,
+               stats.last.correlation);
         assert_true(start.first.drift_max == 0);
         assert_true(stats.loss < start.loss && stats.last.correlation > 0.5);
         size_t n = t->weights->layout->n_elements;
@@ -190,8 +218,19 @@ static void test_refusals(void **state)
     struct fixture f;
     struct tl_err err = {0};
     setup(&f, "to_q");
-    struct tl_prdp_trainer_params p = {.unet = f.unet, .scheduler = &f.scheduler, .sampling = {.n_steps = 4, .eta = 0}, .n_groups = 1, .group_size = 2, .minibatches = 1,
-                                       .passes = 1, .height = 8, .width = 8, .tokens = TOKENS, .guidance = 1, .lora = &f.lora, .loss = {.beta = 1, .clip = 1}};
+    struct tl_prdp_trainer_params p = {.unet = f.unet,
+                                       .scheduler = &f.scheduler,
+                                       .sampling = {.n_steps = 4, .eta = 0},
+                                       .n_groups = 1,
+                                       .group_size = 2,
+                                       .minibatches = 1,
+                                       .passes = 1,
+                                       .height = 8,
+                                       .width = 8,
+                                       .tokens = TOKENS,
+                                       .guidance = 1,
+                                       .lora = &f.lora,
+                                       .loss = {.beta = 1, .clip = 1}};
     assert_null(tl_prdp_trainer_create(&p, &err));
     assert_non_null(strstr(err.text, "--eta"));
     p.sampling.eta = 1;
@@ -212,6 +251,7 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_updates), cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_updates),
+                                       cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,7 +93,10 @@ static void test_philox(void **state)
     assert_int_equal(w[1], 0xe169c58d);
     assert_int_equal(w[2], 0xbc57ac4c);
     assert_int_equal(w[3], 0x9b00dbd8);
-    tl_rng_block((struct tl_rng_key){.seed = UINT64_MAX, .stream = UINT32_MAX, .sample = UINT32_MAX, .step = UINT32_MAX}, UINT32_MAX, w);
+    tl_rng_block(
+        (struct tl_rng_key){
+            .seed = UINT64_MAX, .stream = UINT32_MAX, .sample = UINT32_MAX, .step = UINT32_MAX},
+        UINT32_MAX, w);
     assert_int_equal(w[0], 0x408f276d);
     assert_int_equal(w[1], 0x41c83b0e);
     assert_int_equal(w[2], 0xa20bc7c6);
@@ -186,10 +189,11 @@ static void test_pool(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_err_chain),  cmocka_unit_test(test_checked),        cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_str),        cmocka_unit_test(test_sha256),         cmocka_unit_test(test_philox),
-        cmocka_unit_test(test_normal_moments), cmocka_unit_test(test_math_ulps),  cmocka_unit_test(test_permute),
-        cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_err_chain),      cmocka_unit_test(test_checked),
+        cmocka_unit_test(test_arena),          cmocka_unit_test(test_str),
+        cmocka_unit_test(test_sha256),         cmocka_unit_test(test_philox),
+        cmocka_unit_test(test_normal_moments), cmocka_unit_test(test_math_ulps),
+        cmocka_unit_test(test_permute),        cmocka_unit_test(test_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* Every component fixture of tests/fixtures (made by diffusers and transformers, see tests/reference) on every device: outputs within
- * relative L2 1e-4, gradients of the weights and inputs that the fixture names within 1e-3. */
+/* Every component fixture of tests/fixtures (made by diffusers and transformers, see tests/reference) on
+ * every device: outputs within relative L2 1e-4, gradients of the weights and inputs that the fixture names
+ * within 1e-3. */
 #include "support/check.h"
 
 #include "base/str.h"
@@ -37,7 +38,8 @@ static double compare(const struct tl_st_tensor *t, const struct tl_forward_resu
     return e;
 }
 
-static void check_method(const char *fixture, struct tl_component *c, const char *method, const struct tl_st_file *io)
+static void check_method(const char *fixture, struct tl_component *c, const char *method,
+                         const struct tl_st_file *io)
 {
     struct tl_err err = {0};
     static const char *wrt[512];
@@ -47,11 +49,21 @@ static void check_method(const char *fixture, struct tl_component *c, const char
         const char *name = tl_st_at(io, i)->name;
         if (strncmp(name, "grad.", 5) != 0) continue;
         const char *what = name + 5;
-        bool other_side = method && ((strcmp(method, "encode") == 0 && (strncmp(what, "decoder.", 8) == 0 || strncmp(what, "post_quant", 10) == 0 || strcmp(what, "z") == 0)) ||
-                                     (strcmp(method, "decode") == 0 && (strncmp(what, "encoder.", 8) == 0 || strncmp(what, "quant_conv", 10) == 0 || strcmp(what, "sample") == 0)));
+        bool other_side = method && ((strcmp(method, "encode") == 0 &&
+                                      (strncmp(what, "decoder.", 8) == 0 ||
+                                       strncmp(what, "post_quant", 10) == 0 || strcmp(what, "z") == 0)) ||
+                                     (strcmp(method, "decode") == 0 &&
+                                      (strncmp(what, "encoder.", 8) == 0 ||
+                                       strncmp(what, "quant_conv", 10) == 0 || strcmp(what, "sample") == 0)));
         if (!other_side) wrt[n_wrt++] = what;
     }
-    struct tl_forward_call call = {.component = c, .method = method, .input = io, .cotangent = io, .cotangent_prefix = "cot.", .wrt = wrt, .n_wrt = n_wrt};
+    struct tl_forward_call call = {.component = c,
+                                   .method = method,
+                                   .input = io,
+                                   .cotangent = io,
+                                   .cotangent_prefix = "cot.",
+                                   .wrt = wrt,
+                                   .n_wrt = n_wrt};
     struct tl_forward_result r;
     if (!tl_forward(&call, &r, &err)) fail_msg("%s %s: %s", fixture, method ? method : "", err.text);
     for (size_t i = 0; i < tl_st_count(io); i++) {
@@ -65,7 +77,8 @@ static void check_method(const char *fixture, struct tl_component *c, const char
         if (!grad && e > worst_out) worst_out = e;
         n_checked++;
     }
-    printf("%-24s %-8s outputs %.1e, gradients %.1e (%d)\n", fixture, method ? method : "", worst_out, worst_grad, n_wrt);
+    printf("%-24s %-8s outputs %.1e, gradients %.1e (%d)\n", fixture, method ? method : "", worst_out,
+           worst_grad, n_wrt);
     tl_forward_result_finish(&r);
 }
 

@@ -1,5 +1,5 @@
-/* Additions into persistent tensors run as soon as what they read is there, and keep their place among readers and
- * writers of the tensor. */
+/* Additions into persistent tensors run as soon as what they read is there, and keep their place among
+ * readers and writers of the tensor. */
 #include <stdlib.h>
 
 #include "support/check.h"
@@ -34,8 +34,14 @@ static void gradients_do_not_wait_for_the_end(void **state)
     tl_val x = tl_input(g, "x", TL_F32, tl_shape2(N, N)), dy = tl_input(g, "dy", TL_F32, tl_shape2(N, N)), dx;
     tl_val a = tl_param(g, TL_SET_BASE, TL_LAYOUT_PLAIN, tl_shape2(N, N), "a");
     tl_val b = tl_param(g, TL_SET_BASE, TL_LAYOUT_PLAIN, tl_shape2(N, N), "b");
-    tl_val h = tl_gemm(g, x, a, TL_NONE, TL_NONE, false, false), y = tl_gemm(g, h, b, TL_NONE, TL_NONE, false, false);
-    struct tl_backward_params backward = {.outputs = &y, .cotangents = &dy, .n_outputs = 1, .wrt = &x, .out_wrt = &dx, .n_wrt = 1,
+    tl_val h = tl_gemm(g, x, a, TL_NONE, TL_NONE, false, false),
+           y = tl_gemm(g, h, b, TL_NONE, TL_NONE, false, false);
+    struct tl_backward_params backward = {.outputs = &y,
+                                          .cotangents = &dy,
+                                          .n_outputs = 1,
+                                          .wrt = &x,
+                                          .out_wrt = &dx,
+                                          .n_wrt = 1,
                                           .param_sets = 1u << TL_SET_BASE};
     assert_true(tl_graph_backward(g, &backward));
     tl_output(g, dx, "dx");
@@ -50,7 +56,8 @@ static void gradients_do_not_wait_for_the_end(void **state)
     for (int32_t i = 0; i < plan.n_order; i++) { /* operands come first */
         const struct tl_node *n = &g->nodes[plan.order[i]];
         for (int k = 0; k < n->n_in; k++)
-            if (n->in[k] >= 0 && g->values[n->in[k]].node >= 0) assert_true(place_of(&plan, g->values[n->in[k]].node) < i);
+            if (n->in[k] >= 0 && g->values[n->in[k]].node >= 0)
+                assert_true(place_of(&plan, g->values[n->in[k]].node) < i);
     }
     tl_plan_finish(&plan);
     tl_graph_destroy(&g);
@@ -65,7 +72,8 @@ static void readers_see_what_stands_in_front_of_them(void **state)
     if (!device) fail_msg("%s", err.text);
     struct tl_graph *g = tl_graph_create();
     tl_val x = tl_input(g, "x", TL_F32, tl_shape1(N));
-    tl_val t = tl_param(g, TL_SET_GRADS, TL_LAYOUT_PLAIN, tl_shape1(N), "t"), u = tl_param(g, TL_SET_GRADS, TL_LAYOUT_PLAIN, tl_shape1(N), "u");
+    tl_val t = tl_param(g, TL_SET_GRADS, TL_LAYOUT_PLAIN, tl_shape1(N), "t"),
+           u = tl_param(g, TL_SET_GRADS, TL_LAYOUT_PLAIN, tl_shape1(N), "u");
     tl_val twice = tl_scale(g, x, 2);
     tl_accumulate(g, t, x);
     tl_output(g, tl_scale(g, t, 10), "before");

@@ -1,6 +1,7 @@
 /* Prints GFLOP/s of the matrix kernels on the Vulkan device that `auto` would take, CPU drivers included:
  *   gpu_times [PART_OF_A_NAME]
- * Wall time, and per core of CPU time: what a CPU driver does is best read there on a machine that others use too. */
+ * Wall time, and per core of CPU time: what a CPU driver does is best read there on a machine that others use
+ * too. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

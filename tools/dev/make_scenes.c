@@ -154,7 +154,8 @@ static void add_patches(struct tl_str *rows, const struct tl_scene *s)
     tl_str_append(rows, "]");
 }
 
-static void add_row(struct tl_str *rows, const char *name, const struct tl_scene *s, uint32_t index, uint64_t seed)
+static void add_row(struct tl_str *rows, const char *name, const struct tl_scene *s, uint32_t index,
+                    uint64_t seed)
 {
     char text[TL_SCENE_TEXT];
     tl_scene_write(&s->spec, text);

@@ -1,8 +1,9 @@
 /* model_tools: small jobs on model folders that only the recipes of shipped models need.
  *
- *   model_tools text-tower CLIP_FOLDER OUT    the text tower of a CLIPModel as a CLIPTextModel, with its tokenizer in OUT/../tokenizer
- *   model_tools half FOLDER OUT               a pipeline or CLIPModel folder again, its weights in half precision
- *   model_tools peek RUN PIPELINE OUT         OUT/unet: the averaged UNet of the newest checkpoint of an sft run from PIPELINE */
+ *   model_tools text-tower CLIP_FOLDER OUT    the text tower of a CLIPModel as a CLIPTextModel, with its
+ * tokenizer in OUT/../tokenizer model_tools half FOLDER OUT               a pipeline or CLIPModel folder
+ * again, its weights in half precision model_tools peek RUN PIPELINE OUT         OUT/unet: the averaged UNet
+ * of the newest checkpoint of an sft run from PIPELINE */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,10 +26,12 @@ static cJSON *text_config(const cJSON *clip)
 static bool copy_weights(struct tl_component *from, struct tl_component *to, struct tl_err *err)
 {
     for (int32_t i = 0; i < to->layout->n_entries; i++) {
-        const struct tl_store_entry *e = &to->layout->entries[i], *source = tl_store_layout_find(from->layout, e->name);
+        const struct tl_store_entry *e = &to->layout->entries[i],
+                                    *source = tl_store_layout_find(from->layout, e->name);
         if (!source) return tl_err_set(err, TL_BAD_INPUT, "the CLIP model lacks %s", e->name);
         float *data = malloc((size_t)tl_shape_count(&e->shape) * sizeof *data);
-        bool ok = data && tl_store_read(from->store, source, data, err) && tl_store_write(to->store, e, data, err);
+        bool ok =
+            data && tl_store_read(from->store, source, data, err) && tl_store_write(to->store, e, data, err);
         free(data);
         if (!ok) return tl_err_set(err, TL_FAIL, "out of memory");
     }
@@ -43,7 +46,8 @@ static bool text_tower(struct tl_device *d, const char *folder, const char *out,
     if (config) text = tl_component_create(d, config, 0, err);
     char path[4096];
     snprintf(path, sizeof path, "%s/../tokenizer", out);
-    bool ok = tok && text && copy_weights(clip, text, err) && tl_component_save(text, NULL, out, TL_ST_F32, err) && tl_clip_bpe_save(tok, path, err);
+    bool ok = tok && text && copy_weights(clip, text, err) &&
+              tl_component_save(text, NULL, out, TL_ST_F32, err) && tl_clip_bpe_save(tok, path, err);
     cJSON_Delete(config);
     tl_clip_bpe_destroy(&tok);
     tl_component_close(&text);
@@ -75,14 +79,16 @@ static bool half(struct tl_device *d, const char *folder, const char *out, struc
     }
     struct tl_component *c = tl_component_open(d, folder, err);
     struct tl_clip_bpe *tok = c ? tl_clip_bpe_open(folder, err) : NULL;
-    bool ok = tok && tl_component_save(c, NULL, out, TL_ST_F16, err) && tl_clip_bpe_save(tok, out, err) && copy_file(folder, out, "preprocessor_config.json", err);
+    bool ok = tok && tl_component_save(c, NULL, out, TL_ST_F16, err) && tl_clip_bpe_save(tok, out, err) &&
+              copy_file(folder, out, "preprocessor_config.json", err);
     tl_clip_bpe_destroy(&tok);
     tl_component_close(&c);
     return ok;
 }
 
 /* PIPELINE/unet may have a config alone. */
-static bool peek(struct tl_device *d, const char *run, const char *folder, const char *out, struct tl_err *err)
+static bool peek(struct tl_device *d, const char *run, const char *folder, const char *out,
+                 struct tl_err *err)
 {
     char path[4096];
     struct tl_checkpoint *c = tl_checkpoint_open_newest(run, err);
@@ -90,7 +96,9 @@ static bool peek(struct tl_device *d, const char *run, const char *folder, const
     cJSON *json = c ? tl_json_read(path, err) : NULL;
     struct tl_component *unet = json ? tl_component_create(d, json, 0, err) : NULL;
     snprintf(path, sizeof path, "%s/unet", out);
-    bool ok = unet && tl_checkpoint_read_store(c, tl_checkpoint_has_store(c, "ema") ? "ema" : "weights", unet->store, err) &&
+    bool ok = unet &&
+              tl_checkpoint_read_store(c, tl_checkpoint_has_store(c, "ema") ? "ema" : "weights", unet->store,
+                                       err) &&
               tl_component_save(unet, NULL, path, TL_ST_F32, err);
     if (ok) printf("step %lld\n", (long long)tl_checkpoint_step(c));
     tl_component_close(&unet);
@@ -103,7 +111,8 @@ int main(int argc, char **argv)
 {
     struct tl_err err = {0};
     if (argc < 4 || argc > 5) {
-        fprintf(stderr, "usage: model_tools text-tower CLIP_FOLDER OUT | half FOLDER OUT | peek RUN PIPELINE OUT\n");
+        fprintf(stderr,
+                "usage: model_tools text-tower CLIP_FOLDER OUT | half FOLDER OUT | peek RUN PIPELINE OUT\n");
         return TL_USAGE;
     }
     struct tl_device *d = tl_device_open(&(struct tl_device_params){.name = "cpu"}, &err);

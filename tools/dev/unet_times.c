@@ -1,8 +1,9 @@
-/* Times a UNet folder on the cpu device, forward and forward plus backward into a LoRA, as a training step runs them:
- *   unet_times FOLDER [BATCH [SIZE [RANK [RECOMPUTE [REFERENCE]]]]]
- * SIZE is the latents' side (64), RANK 0 leaves the LoRA and the backward pass out, RECOMPUTE 1 recomputes block activations.
- * REFERENCE is a folder of tests/reference/sd15_full.py: its inputs and adapter are used, and errors against its outputs printed.
- * Wall time beside CPU time: a core of CPU time is what counts where other programs use the machine too. */
+/* Times a UNet folder on the cpu device, forward and forward plus backward into a LoRA, as a training step
+ * runs them: unet_times FOLDER [BATCH [SIZE [RANK [RECOMPUTE [REFERENCE]]]]] SIZE is the latents' side (64),
+ * RANK 0 leaves the LoRA and the backward pass out, RECOMPUTE 1 recomputes block activations. REFERENCE is a
+ * folder of tests/reference/sd15_full.py: its inputs and adapter are used, and errors against its outputs
+ * printed. Wall time beside CPU time: a core of CPU time is what counts where other programs use the machine
+ * too. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,7 +83,8 @@ static float *values(const struct data *d, const char *name, size_t n)
     const struct tl_st_tensor *t = d->reference ? tl_st_find(d->reference, name) : NULL;
     if (!v) die();
     if (d->reference && (!t || t->n != n)) {
-        fprintf(stderr, "unet_times: the reference has no %s of %zu values: give its batch and size\n", name, n);
+        fprintf(stderr, "unet_times: the reference has no %s of %zu values: give its batch and size\n", name,
+                n);
         exit(1);
     }
     if (t && !tl_st_to_f32(t, v, &err)) die();
@@ -92,7 +94,8 @@ static float *values(const struct data *d, const char *name, size_t n)
 
 static float *picture(const struct data *d, const char *name, int64_t batch, int64_t side, int64_t c)
 {
-    float *file = values(d, name, (size_t)(batch * side * side * c)), *v = malloc((size_t)(batch * side * side * c) * sizeof *v);
+    float *file = values(d, name, (size_t)(batch * side * side * c)),
+          *v = malloc((size_t)(batch * side * side * c) * sizeof *v);
     if (!v) die();
     turn(file, v, batch, side * side, c, true);
     free(file);
@@ -128,8 +131,10 @@ static void compare_gradients(const struct data *d, struct tl_store *grads)
         size_t n = (size_t)tl_shape_count(&e->shape), layer = strlen(e->name) - strlen(".lora_A.weight");
         bool down = strcmp(e->name + layer, ".lora_A.weight") == 0;
         char name[600];
-        snprintf(name, sizeof name, "grad.unet.%.*s.lora.%s.weight", (int)layer, e->name, down ? "down" : "up");
-        float *want = values(d, name, n), *kernel = malloc(n * sizeof *kernel), *file = malloc(n * sizeof *file);
+        snprintf(name, sizeof name, "grad.unet.%.*s.lora.%s.weight", (int)layer, e->name,
+                 down ? "down" : "up");
+        float *want = values(d, name, n), *kernel = malloc(n * sizeof *kernel),
+              *file = malloc(n * sizeof *file);
         if (!kernel || !file || !tl_store_read(grads, e, kernel, &err)) die();
         tl_layout_to_file(e->layout, &e->shape, kernel, file);
         struct error one = {0};
@@ -183,7 +188,8 @@ static bool forward(void *arg)
 {
     struct call *c = arg;
     struct data *d = c->data;
-    return tl_denoiser_run(c->denoiser, &c->weights, d->x, d->t, &(struct tl_condition){.context = d->context}, 1, d->out, &err);
+    return tl_denoiser_run(c->denoiser, &c->weights, d->x, d->t,
+                           &(struct tl_condition){.context = d->context}, 1, d->out, &err);
 }
 
 static bool backward(void *arg)
@@ -191,10 +197,12 @@ static bool backward(void *arg)
     struct call *c = arg;
     struct data *d = c->data;
     return tl_store_zero(c->weights.grads, &err) &&
-           tl_denoiser_backward(c->denoiser, &c->weights, d->x, d->t, &(struct tl_condition){.context = d->context}, 1, d->cot, &err);
+           tl_denoiser_backward(c->denoiser, &c->weights, d->x, d->t,
+                                &(struct tl_condition){.context = d->context}, 1, d->cot, &err);
 }
 
-static struct tl_store *make_adapter(const struct tl_component *unet, struct tl_denoiser *denoiser, const char *reference)
+static struct tl_store *make_adapter(const struct tl_component *unet, struct tl_denoiser *denoiser,
+                                     const char *reference)
 {
     struct tl_store *lora = tl_store_create(unet->store->device, tl_denoiser_lora_layout(denoiser), &err);
     struct tl_lora_model model = {.part = {[TL_LORA_UNET] = unet->layout}};
@@ -203,7 +211,9 @@ static struct tl_store *make_adapter(const struct tl_component *unet, struct tl_
     if (!lora) die();
     if (!reference) return lora;
     snprintf(path, sizeof path, "%s/lora", reference);
-    if (!tl_lora_file_read(path, &model, &file, &err) || !tl_lora_file_load(&file, TL_LORA_UNET, lora, 1, &err)) die();
+    if (!tl_lora_file_read(path, &model, &file, &err) ||
+        !tl_lora_file_load(&file, TL_LORA_UNET, lora, 1, &err))
+        die();
     tl_lora_file_finish(&file);
     return lora;
 }
@@ -222,18 +232,27 @@ int main(int argc, char **argv)
     struct tl_device *device = tl_device_open(&(struct tl_device_params){.name = "cpu"}, &err);
     struct tl_component *unet = device ? tl_component_open(device, argv[1], &err) : NULL;
     if (!unet) die();
-    printf("loading: %.2f s, CPU %.2f s, peak memory %.2f GB, then %.2f GB; weights %.2f GB\n", tl_clock_s() - start, cpu_s() - cpu,
-           status_gb("VmHWM"), status_gb("VmRSS"), (double)unet->layout->n_elements * 4e-9);
+    printf("loading: %.2f s, CPU %.2f s, peak memory %.2f GB, then %.2f GB; weights %.2f GB\n",
+           tl_clock_s() - start, cpu_s() - cpu, status_gb("VmHWM"), status_gb("VmRSS"),
+           (double)unet->layout->n_elements * 4e-9);
     const struct tl_unet_config *c = &unet->config.unet;
     struct tl_lora_spec spec = {0};
     if (rank > 0 && !tl_lora_spec_parse("to_q,to_k,to_v,to_out.0", rank, rank, &spec, &err)) die();
-    struct tl_denoiser_params p = {.unet = unet, .batch = batch, .height = side, .width = side, .tokens = 77, .lora = rank > 0 ? &spec : NULL,
-                                   .gradient = rank > 0, .checkpoint = argc > 5 && atoi(argv[5])};
+    struct tl_denoiser_params p = {.unet = unet,
+                                   .batch = batch,
+                                   .height = side,
+                                   .width = side,
+                                   .tokens = 77,
+                                   .lora = rank > 0 ? &spec : NULL,
+                                   .gradient = rank > 0,
+                                   .checkpoint = argc > 5 && atoi(argv[5])};
     start = tl_clock_s();
     struct call call = {.denoiser = tl_denoiser_create(&p, &err)};
     if (!call.denoiser) die();
-    printf("plan: %.2f s, %.1f MB of activations\n", tl_clock_s() - start, (double)tl_denoiser_bytes(call.denoiser) * 1e-6);
-    struct data d = {.n_context = (size_t)(batch * 77 * c->cross_dim[0]), .n_out = (size_t)(batch * side * side * c->out_channels)};
+    printf("plan: %.2f s, %.1f MB of activations\n", tl_clock_s() - start,
+           (double)tl_denoiser_bytes(call.denoiser) * 1e-6);
+    struct data d = {.n_context = (size_t)(batch * 77 * c->cross_dim[0]),
+                     .n_out = (size_t)(batch * side * side * c->out_channels)};
     char path[1024];
     snprintf(path, sizeof path, "%s/io_lora.safetensors", reference ? reference : "");
     if (reference && !(d.reference = tl_st_open(path, &err))) die();
