@@ -7,15 +7,12 @@
  * gives zeros and an lse of -infinity, as the plain kernel does. */
 #include "tensor/cpu_fast_attention.h"
 
-/* Queries of a block, in vectors, by the number of keys. Under MANY_KEYS all scores of a block lie in the
- * first-level cache; over ONE_BLOCK keys go KEYS at a time, and many queries share what is read of k and v.
- */
+/* Under MANY_KEYS all scores of a block of queries lie in the first-level cache; more keys go KEYS at a time,
+ * and more queries share what is read of k and v. */
 enum {
-    WIDE = 64 / TL_VEC,
+    WIDE = 64 / TL_VEC, /* vectors of queries in a block */
     MANY_KEYS = 192,
-    NARROW = 32 / TL_VEC,
-    ONE_BLOCK = 640,
-    WIDEST = 192 / TL_VEC,
+    WIDEST = 192 / TL_VEC, /* over many keys */
     KEYS = 128,
     PIECE_FLOATS = 1 << 13, /* scores, at least, in one piece */
 };
@@ -153,11 +150,11 @@ bool tl_cpu_fast_attention(const struct tl_cpu_call *call, struct tl_err *err)
 {
     struct job j = {.h = tl_heads_of(call), .o = call->out[0], .lse = call->out[1]};
     const struct tl_heads *h = &j.h;
-    int64_t vectors = h->s > ONE_BLOCK ? WIDEST : h->s > MANY_KEYS ? NARROW : WIDE;
-    j.rows = tl_cpu_fast_min(tl_micro_vectors(h->t), vectors) * TL_VEC;
+    bool many = h->s > MANY_KEYS;
+    j.rows = tl_cpu_fast_min(tl_micro_vectors(h->t), many ? WIDEST : WIDE) * TL_VEC;
     j.blocks = tl_cpu_fast_ceil(h->t, j.rows);
     j.per_piece = tl_cpu_fast_max(PIECE_FLOATS / (j.rows * (h->s + h->d)), 1);
-    j.keys = h->s > ONE_BLOCK ? KEYS : h->s;
+    j.keys = many ? KEYS : h->s;
     j.worker_floats = tl_cpu_fast_line(j.rows * (j.keys + 2 * h->d + 2));
     j.workers =
         tl_cpu_scratch(call, j.worker_floats * (size_t)tl_pool_threads(call->pool) * sizeof(float), err);

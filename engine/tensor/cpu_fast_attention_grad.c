@@ -9,8 +9,7 @@ enum {
     ROWS_MAX = 96,
     BLOCK_FLOATS = 1 << 13,
     PIECES = 8,
-    ONE_BLOCK = 640, /* keys; more go KEYS at a time */
-    KEYS = 256,
+    KEYS = 192, /* of a block, at most: whole panels of three vectors */
 };
 
 struct job {
@@ -196,11 +195,10 @@ bool tl_cpu_fast_attention_grad(const struct tl_cpu_call *call, struct tl_err *e
     j.dk = call->out[1];
     j.dv = call->out[2];
     j.lds = tl_micro_vectors(h->s) * TL_VEC;
-    j.keys = h->s > ONE_BLOCK ? KEYS : j.lds;
+    j.keys = tl_cpu_fast_min(j.lds, KEYS);
     j.rows =
         tl_cpu_fast_min(tl_cpu_fast_max(BLOCK_FLOATS / j.keys / ROWS_MIN * ROWS_MIN, ROWS_MIN), ROWS_MAX);
-    if (h->s > ONE_BLOCK)
-        j.rows = ROWS_MAX; /* the sums of a block of keys are read and written once for them */
+    if (h->s > KEYS) j.rows = ROWS_MAX; /* the sums of a block of keys are read and written once for them */
     int64_t units = h->n * h->heads, blocks = tl_cpu_fast_ceil(h->t, j.rows);
     j.parts = units < PIECES && h->t * h->s > 1 << 14 ? tl_cpu_fast_min(PIECES / units, blocks) : 1;
     struct memory none;
