@@ -18,7 +18,7 @@ static const struct {
     {"attentions.0.to_out.0", "attentions.0.proj_attn"},
 };
 
-enum { LET_GO_BYTES = 128 << 20 }; /* of a file, while it is read */
+enum { LET_GO_BYTES = 32 << 20 }; /* of a file, while it is read */
 
 enum { N_SPELLINGS = sizeof spellings / sizeof *spellings, NAME_SIZE = TL_ST_MAX_NAME + 64 };
 
