@@ -7,6 +7,7 @@
 #include <tiller/interrupt.h>
 #include <tiller/log.h>
 
+#include "io/json.h"
 #include "base/clock.h"
 #include "io/file.h"
 #include "io/safetensors.h"
@@ -35,8 +36,9 @@ const struct tl_option tl_sample_options[] = {
     TL_OPTION_INT(struct tl_sample_params, steps, 0, "steps", "50", 1, 100000, "N", "denoising steps"),
     TL_OPTION_REAL(struct tl_sample_params, eta, 0, "eta", "0", 0, 1, "X",
                    "share of fresh noise in a DDIM step"),
-    TL_OPTION_REAL(struct tl_sample_params, guidance, 0, "guidance", "7.5", 0, 1000, "X",
-                   "classifier-free guidance; works above 1"),
+    TL_OPTION_REAL(struct tl_sample_params, guidance, 0, "guidance", "-1", -1, 1000, "X",
+                   "classifier-free guidance, works above 1; -1: what model_index.json names "
+                   "(_guidance_scale), else 7.5"),
     TL_OPTION_STRING(struct tl_sample_params, size, 0, "size", NULL, "WxH", "pixels; else the model's own"),
     TL_OPTION_STRING(struct tl_sample_params, init_latents, 0, "init-latents", NULL, "FILE",
                      "safetensors with one tensor [N,C,h,w] of unit noise, a picture each"),
@@ -57,6 +59,7 @@ struct sample {
     struct tl_sample_inputs inputs;
     struct tl_sample_settings settings;
     struct tl_sample_output output;
+    struct tl_sample_params own; /* what params points to */
     struct tl_device *device;
     struct tl_pipeline *pipeline;
     struct tl_latent_codec *codec;
@@ -83,7 +86,7 @@ static bool check_options(const struct tl_sample_params *p, struct tl_err *err)
         return tl_err_set(err, TL_USAGE, "there is no sampler '%.40s'%s%s; tiller list samplers shows them",
                           p->sampler, near ? "; did you mean " : "", near ? near : "");
     }
-    if (p->negative_prompt && *p->negative_prompt && !tl_guidance_active(p->guidance))
+    if (p->negative_prompt && *p->negative_prompt && p->guidance >= 0 && !tl_guidance_active(p->guidance))
         tl_log(TL_LOG_WARN, "the negative prompt has no effect at guidance %g: it works above 1",
                p->guidance);
     return true;
@@ -96,6 +99,12 @@ static bool open_model(struct sample *s, struct tl_err *err)
     if (!s->device) return false;
     s->pipeline = tl_pipeline_open(s->device, s->params->model, err);
     if (!s->pipeline) return false;
+    /* diffusers passes over keys that begin with '_' */
+    if (s->own.guidance < 0 &&
+        (!tl_json_double(s->pipeline->index, "_guidance_scale", 7.5, &s->own.guidance, err) ||
+         s->own.guidance < 0))
+        return tl_err_set(err, TL_BAD_INPUT, "%s/model_index.json: _guidance_scale must not be negative",
+                          s->params->model);
     for (size_t i = 0; i < s->inputs.n_loras; i++)
         if (!tl_pipeline_merge_lora(s->pipeline, s->inputs.loras[i].path, s->inputs.loras[i].scale, err))
             return false;
@@ -284,7 +293,8 @@ static cJSON *report(const struct sample *s)
 
 char *tl_sample(const struct tl_sample_params *params, const struct tl_job *job, struct tl_err *err)
 {
-    struct sample s = {.params = params, .job = job};
+    struct sample s = {.own = *params, .job = job};
+    s.params = params = &s.own; /* the guidance may become the model's */
     s.settings = (struct tl_sample_settings){
         .params = params, .inputs = &s.inputs, .command = job->command, .seed = job->seed};
     bool ok = check_options(params, err) && tl_sample_inputs_read(params, &s.inputs, err) &&

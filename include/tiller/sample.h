@@ -25,7 +25,7 @@ struct tl_sample_params {
                                  output_type="latent"; NULL: none */
     const char *sampler;      /* a row of the samplers; NULL: the model's own */
     int steps;
-    double eta, guidance; /* guidance works above 1, as in diffusers */
+    double eta, guidance; /* guidance works above 1, as in diffusers; negative: the model's own, else 7.5 */
     const char *size;     /* "WxH" pixels; NULL: the model's own */
     const char *out;      /* folder */
     const char *grid;     /* PNG with all pictures, a row a prompt (at most 32 rows of 8); NULL: none */
