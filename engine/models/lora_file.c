@@ -26,6 +26,9 @@ struct reader {
     cJSON *config;                     /* adapter_config.json or lora_adapter_metadata; NULL: neither */
     bool prefixed;                     /* its keys begin with the component */
     bool has_alpha;
+    bool whole; /* every key must fit */
+    int bare;   /* the component that keys mean which name none; -1: none fits */
+    const struct tl_st_tensor *first_unmatched;
     struct tl_lora_file *out;
 };
 
@@ -63,12 +66,51 @@ static bool read_config(struct reader *r, const char *config, struct tl_err *err
     return r->config != NULL;
 }
 
-static bool add_unmatched(struct reader *r, const char *key)
+static bool add_unmatched(struct reader *r, const struct tl_st_tensor *t)
 {
     struct tl_lora_file *f = r->out;
-    f->unmatched[f->n_unmatched++] = tl_arena_strdup(&f->arena, key);
-    tl_log(TL_LOG_WARN, "%s: %s fits no layer of the model and is left out", r->path, key);
-    return f->unmatched[f->n_unmatched - 1] != NULL;
+    bool better = !r->first_unmatched || (r->first_unmatched->rank < 2 && t->rank >= 2); /* shows a shape */
+    if (better) r->first_unmatched = t;
+    f->unmatched[f->n_unmatched] = tl_arena_strdup(&f->arena, t->name);
+    return f->unmatched[f->n_unmatched++] != NULL;
+}
+
+/* Names of PEFT's folders and of old files do not say which component they are of, and two text encoders
+ * have layers of the same names: the component whose layers most of the matrices fit. */
+static int component_of_bare(const struct reader *r)
+{
+    size_t best = 0;
+    int bare = -1;
+    for (int part = 0; part < TL_LORA_PARTS; part++) {
+        size_t fits = 0;
+        for (size_t i = 0; r->model->part[part] && i < tl_st_count(r->st); i++) {
+            const struct tl_st_tensor *t = tl_st_at(r->st, i);
+            struct tl_lora_key key;
+            int found;
+            tl_lora_key_parse(t->name, &key);
+            bool down = key.kind == TL_LORA_DOWN;
+            if (key.part >= 0 || (!down && key.kind != TL_LORA_UP) || t->rank < 2) continue;
+            key.part = part;
+            const struct tl_store_entry *e = tl_lora_names_find(&r->names, &key, &found);
+            struct tl_shape file = e ? tl_layout_file_shape(e->layout, &e->shape) : (struct tl_shape){0};
+            fits += e && t->shape[down ? 1 : 0] == (uint64_t)file.dim[down ? 1 : 0];
+        }
+        if (fits <= best) continue;
+        best = fits;
+        bare = part;
+    }
+    return bare;
+}
+
+static const struct tl_store_entry *find_layer(const struct reader *r, struct tl_lora_key *key, int *out_part)
+{
+    if (key->kind == TL_LORA_UNKNOWN) return NULL;
+    bool bare = key->part < 0 && r->bare >= 0;
+    if (bare) key->part = r->bare;
+    const struct tl_store_entry *e = tl_lora_names_find(&r->names, key, out_part);
+    if (e || !bare) return e;
+    key->part = -1;
+    return tl_lora_names_find(&r->names, key, out_part);
 }
 
 static bool sort_key(struct reader *r, const struct tl_st_tensor *t, struct tl_err *err)
@@ -79,9 +121,8 @@ static bool sort_key(struct reader *r, const struct tl_st_tensor *t, struct tl_e
     if (key.kind == TL_LORA_REFUSED)
         return tl_err_set(err, TL_BAD_INPUT, "%s: adapters of this kind (DoRA, Tucker) are not supported",
                           t->name);
-    const struct tl_store_entry *e =
-        key.kind == TL_LORA_UNKNOWN ? NULL : tl_lora_names_find(&r->names, &key, &part);
-    if (!e) return add_unmatched(r, t->name) || tl_err_set(err, TL_FAIL, "out of memory");
+    const struct tl_store_entry *e = find_layer(r, &key, &part);
+    if (!e) return add_unmatched(r, t) || tl_err_set(err, TL_FAIL, "out of memory");
     struct slot *s = &r->slots[part][e - r->model->part[part]->entries];
     const struct tl_st_tensor **place = key.kind == TL_LORA_DOWN    ? &s->down
                                         : key.kind == TL_LORA_UP    ? &s->up
@@ -92,6 +133,24 @@ static bool sort_key(struct reader *r, const struct tl_st_tensor *t, struct tl_e
     *place = t;
     r->has_alpha |= key.kind == TL_LORA_ALPHA;
     return true;
+}
+
+/* What fits nothing is an error where all of it does, or where every key must fit. */
+static bool check_matched(const struct reader *r, size_t n_keys, struct tl_err *err)
+{
+    char shape[96] = "";
+    size_t n = r->out->n_unmatched;
+    if (n_keys == 0) return tl_err_set(err, TL_BAD_INPUT, "it holds no tensors");
+    if (n == 0 || (n < n_keys && !r->whole)) return true;
+    tl_st_shape_text(r->first_unmatched, shape, sizeof shape);
+    if (n == n_keys)
+        return tl_err_set(err, TL_BAD_INPUT,
+                          "none of its %zu tensors is a LoRA for this model; the first is %s %s", n_keys,
+                          r->first_unmatched->name, shape);
+    return tl_err_set(
+        err, TL_BAD_INPUT,
+        "%s %s fits no layer of this model (%zu of %zu tensors do not): the LoRA is for another",
+        r->first_unmatched->name, shape, n, n_keys);
 }
 
 /* Equal from axis `first` of t on, up to axes of 1 at the end. */
@@ -122,11 +181,13 @@ static bool check_shapes(const struct slot *s, const struct tl_store_entry *e, s
                           s->up->name, up);
     want_up.dim[1] = (int64_t)s->up->shape[1];
     if (!axes_fit(s->down, 1, &file, 1))
-        return tl_err_set(err, TL_BAD_INPUT, "%s %s does not fit the layer's weight %s", s->down->name, down,
-                          tl_shape_text(&file, base));
+        return tl_err_set(err, TL_BAD_INPUT,
+                          "%s %s does not fit the layer's weight %s: the LoRA is for another model",
+                          s->down->name, down, tl_shape_text(&file, base));
     if (!axes_fit(s->up, 0, &want_up, 0))
-        return tl_err_set(err, TL_BAD_INPUT, "%s %s does not fit the layer's weight %s", s->up->name, up,
-                          tl_shape_text(&file, base));
+        return tl_err_set(err, TL_BAD_INPUT,
+                          "%s %s does not fit the layer's weight %s: the LoRA is for another model",
+                          s->up->name, up, tl_shape_text(&file, base));
     if (s->bias && s->bias->n != (uint64_t)file.dim[0])
         return tl_err_set(err, TL_BAD_INPUT, "%s has %llu values, the layer %lld", s->bias->name,
                           (unsigned long long)s->bias->n, (long long)file.dim[0]);
@@ -183,6 +244,8 @@ static bool take_layer(struct reader *r, int part, int32_t i, struct tl_err *err
     struct tl_lora_layer *l = &r->out->layers[r->out->n];
     if (!check_shapes(s, e, err)) return false;
     *l = (struct tl_lora_layer){.entry = e, .part = part, .rank = (int)s->down->shape[0]};
+    if (r->out->n == 0) r->out->dtype = s->down->dtype;
+    if (s->down->dtype != r->out->dtype || s->up->dtype != r->out->dtype) r->out->dtype = TL_ST_F32;
     l->down = values(r, s->down, err);
     l->up = l->down ? values(r, s->up, err) : NULL;
     if (!l->up) return false;
@@ -205,25 +268,29 @@ static bool read_all(struct reader *r, struct tl_err *err)
     r->out->unmatched = tl_arena_alloc(&r->out->arena, n_keys + 1, sizeof *r->out->unmatched);
     r->out->layers = tl_arena_alloc(&r->out->arena, n_layers + 1, sizeof *r->out->layers);
     if (!r->out->unmatched || !r->out->layers) return tl_err_set(err, TL_FAIL, "out of memory");
+    r->bare = component_of_bare(r);
     for (size_t i = 0; i < n_keys; i++)
         if (!sort_key(r, tl_st_at(r->st, i), err)) return false;
+    if (!check_matched(r, n_keys, err)) return false;
     if (r->has_alpha && r->config && r->prefixed)
         return tl_err_set(err, TL_BAD_INPUT,
                           "alpha tensors beside lora_adapter_metadata: the scale is ambiguous");
     for (int part = 0; part < TL_LORA_PARTS; part++)
         for (int32_t i = 0; r->slots[part] && i < r->model->part[part]->n_entries; i++)
             if (!take_layer(r, part, i, err)) return false;
-    if (r->out->n == 0)
-        return tl_err_set(err, TL_BAD_INPUT, "none of the %zu tensors is a LoRA for this model%s%s", n_keys,
-                          n_keys ? "; the first is " : "", n_keys ? tl_st_at(r->st, 0)->name : "");
+    if (r->out->dtype != TL_ST_F16 && r->out->dtype != TL_ST_BF16) r->out->dtype = TL_ST_F32;
+    if (r->out->n_unmatched)
+        tl_log(TL_LOG_WARN,
+               "%s: %zu of its %zu tensors fit no layer of the model and are left out; the first is %s",
+               r->path, r->out->n_unmatched, n_keys, r->first_unmatched->name);
     return true;
 }
 
-bool tl_lora_file_read(const char *path, const struct tl_lora_model *model, struct tl_lora_file *out,
-                       struct tl_err *err)
+static bool read_file(const char *path, const struct tl_lora_model *model, bool whole,
+                      struct tl_lora_file *out, struct tl_err *err)
 {
     *out = (struct tl_lora_file){0};
-    struct reader r = {.path = path, .model = model, .out = out};
+    struct reader r = {.path = path, .model = model, .whole = whole, .out = out};
     char *file = NULL, *config = NULL;
     bool ok = tl_lora_names_init(&r.names, model, err) && locate(&r, path, &file, &config, err);
     if (ok) {
@@ -236,6 +303,18 @@ bool tl_lora_file_read(const char *path, const struct tl_lora_model *model, stru
     tl_arena_finish(&r.scratch);
     if (!ok) tl_lora_file_finish(out);
     return ok;
+}
+
+bool tl_lora_file_read(const char *path, const struct tl_lora_model *model, struct tl_lora_file *out,
+                       struct tl_err *err)
+{
+    return read_file(path, model, false, out, err);
+}
+
+bool tl_lora_file_read_whole(const char *path, const struct tl_lora_model *model, struct tl_lora_file *out,
+                             struct tl_err *err)
+{
+    return read_file(path, model, true, out, err);
 }
 
 void tl_lora_file_finish(struct tl_lora_file *file)

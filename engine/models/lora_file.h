@@ -27,14 +27,18 @@ struct tl_lora_file {
     size_t n;
     const char **unmatched; /* keys of the file that name no layer of the model */
     size_t n_unmatched;
+    enum tl_st_dtype dtype; /* of the file's matrices: F32, F16 or BF16; F32 where they differ */
 };
 
 /* A file, or a folder that holds adapter_model.safetensors or pytorch_lora_weights.safetensors. Keys that
- * match nothing are listed in `unmatched` and logged, a warning each. Refused (TL_BAD_INPUT): a file that
- * matches the model nowhere, a down without its up, another rank or shape than the layer's, DoRA, Tucker and
- * other variants that change the numbers, alpha tensors beside lora_adapter_metadata. */
+ * match nothing are listed in `unmatched`; one warning says how many there are. Refused (TL_BAD_INPUT): a
+ * file that matches the model nowhere, a down without its up, another rank or shape than the layer's, DoRA,
+ * Tucker and other variants that change the numbers, alpha tensors beside lora_adapter_metadata. */
 bool tl_lora_file_read(const char *path, const struct tl_lora_model *model, struct tl_lora_file *out,
                        struct tl_err *err);
+/* The same, where a key that matches nothing is an error too: the file is for another model. Logs nothing. */
+bool tl_lora_file_read_whole(const char *path, const struct tl_lora_model *model, struct tl_lora_file *out,
+                             struct tl_err *err);
 /* A zeroed struct may be finished. */
 void tl_lora_file_finish(struct tl_lora_file *file);
 

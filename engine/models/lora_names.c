@@ -115,8 +115,7 @@ size_t tl_lora_layer_len(const struct tl_store_entry *entry)
     return strlen(entry->name) - strlen(".weight");
 }
 
-/* A linear layer or a convolution. */
-static bool is_layer(const struct tl_store_entry *e)
+bool tl_lora_is_layer(const struct tl_store_entry *e)
 {
     return e->layout != TL_LAYOUT_PLAIN && tl_str_ends(e->name, ".weight");
 }
@@ -147,7 +146,7 @@ static bool index_part(struct tl_lora_names *names, int part)
     for (int32_t i = 0; i < l->n_entries; i++) {
         const struct tl_store_entry *e = &l->entries[i];
         char sgm[TL_ST_MAX_NAME];
-        if (!is_layer(e)) continue;
+        if (!tl_lora_is_layer(e)) continue;
         m[n++] = (struct tl_lora_module){flatten(&names->arena, e->name, tl_lora_layer_len(e)), e};
         if (part == TL_LORA_UNET && tl_lora_sgm_name(l, layers, e, sgm, sizeof sgm))
             m[n++] = (struct tl_lora_module){flatten(&names->arena, sgm, strlen(sgm)), e};
@@ -191,7 +190,7 @@ static const struct tl_store_entry *find_dotted(const struct tl_lora_names *name
     if (!l) return NULL;
     snprintf(name, sizeof name, "%s.weight", module);
     const struct tl_store_entry *e = tl_weights_entry(l, name);
-    return e && is_layer(e) ? e : NULL;
+    return e && tl_lora_is_layer(e) ? e : NULL;
 }
 
 const struct tl_store_entry *tl_lora_names_find(const struct tl_lora_names *names,

@@ -62,6 +62,9 @@ void tl_lora_names_finish(struct tl_lora_names *names);
 const struct tl_store_entry *tl_lora_names_find(const struct tl_lora_names *names,
                                                 const struct tl_lora_key *key, int *out_part);
 
+/* Whether the weight is that of a linear layer or a convolution: what can carry an adapter. */
+bool tl_lora_is_layer(const struct tl_store_entry *entry);
+
 /* The layer's name: the entry's without ".weight". Borrowed from the entry, n bytes long. */
 size_t tl_lora_layer_len(const struct tl_store_entry *entry);
 

@@ -457,7 +457,7 @@ static void test_refusals(void **state)
         {WRONG_RANK, "their ranks differ"},
         {WRONG_SHAPE, "does not fit the layer's weight [8,8]"},
         {ADD_DORA, "not supported"},
-        {FOREIGN_ONLY, "none of the 1 tensors"},
+        {FOREIGN_ONLY, "none of its 1 tensors"},
         {NOT_FINITE, "not finite"},
         {ALPHA_AND_METADATA, "ambiguous"},
     };
