@@ -103,6 +103,7 @@ static bool check_fit(const struct tl_clip_texts *t, struct tl_err *err)
 
 static bool open_into(struct tl_clip_texts *t, const char *folder, struct tl_err *err)
 {
+    if (!tl_clip_towers_plan_texts(t->towers, err)) return false;
     t->tokenizer = tl_clip_bpe_open(folder, err);
     t->ids = calloc(PENDING * t->positions, sizeof *t->ids);
     t->embeds = calloc(PENDING * t->projection, sizeof *t->embeds);

@@ -21,14 +21,11 @@ struct tower {
 
 struct tl_clip_towers {
     struct tl_component *clip;
-    struct tower image, text;
+    struct tl_clip_config config; /* of a vision model alone: text stays zero */
+    bool has_text;
+    struct tower image, text; /* text is planned when it is first needed */
     double scale;
 };
-
-static const struct tl_clip_config *config_of(const struct tl_clip_towers *t)
-{
-    return &t->clip->config.clip;
-}
 
 static double flop(const struct tl_clip_tower *t, double tokens)
 {
@@ -45,7 +42,7 @@ static bool plan(struct tl_clip_towers *t, struct tower *w, struct tl_graph **g,
     }
     w->exec = tl_exec_create(t->clip->store->device, g, err);
     w->in = calloc(w->rows * w->n_in, bytes);
-    w->out = calloc(w->rows * (size_t)config_of(t)->projection, sizeof *w->out);
+    w->out = calloc(w->rows * (size_t)t->config.projection, sizeof *w->out);
     if (!w->exec) return false;
     if (!w->in || !w->out) return tl_err_set(err, TL_FAIL, "out of memory");
     return tl_exec_bind(w->exec, TL_SET_BASE, t->clip->store, err);
@@ -53,13 +50,13 @@ static bool plan(struct tl_clip_towers *t, struct tower *w, struct tl_graph **g,
 
 static bool plan_image(struct tl_clip_towers *t, struct tl_err *err)
 {
-    const struct tl_clip_vision_config *c = &config_of(t)->vision;
+    const struct tl_clip_vision_config *c = &t->config.vision;
     double side = c->image_size / c->patch;
     struct tower *w = &t->image;
     struct tl_clip_vision_out out;
     struct tl_graph *g = tl_graph_create();
     if (!g) return tl_err_set(err, TL_FAIL, "out of memory");
-    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE};
+    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE, .dtype = t->clip->dtype};
     w->rows = flop(&c->tower, side * side + 1) > large_flop ? ROWS_LARGE : ROWS;
     w->n_in = (size_t)c->image_size * (size_t)c->image_size * 3;
     tl_clip_vision_build(
@@ -71,12 +68,12 @@ static bool plan_image(struct tl_clip_towers *t, struct tl_err *err)
 
 static bool plan_text(struct tl_clip_towers *t, struct tl_err *err)
 {
-    const struct tl_clip_text_config *c = &config_of(t)->text;
+    const struct tl_clip_text_config *c = &t->config.text;
     struct tower *w = &t->text;
     struct tl_clip_text_out out;
     struct tl_graph *g = tl_graph_create();
     if (!g) return tl_err_set(err, TL_FAIL, "out of memory");
-    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE};
+    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE, .dtype = t->clip->dtype};
     w->rows = flop(&c->tower, c->positions) > large_flop ? ROWS_LARGE : ROWS;
     w->n_in = (size_t)c->positions;
     tl_clip_text_build(&nn, c, tl_input(g, "in", TL_I32, tl_shape2((int64_t)w->rows, c->positions)), TL_NONE,
@@ -85,35 +82,52 @@ static bool plan_text(struct tl_clip_towers *t, struct tl_err *err)
     return plan(t, w, &g, sizeof(int32_t), err);
 }
 
-static bool read_scale(struct tl_clip_towers *t, struct tl_err *err)
+/* From the file, not from the store: in half precision exp() would make a thousandth of its rounding. */
+static bool read_scale(struct tl_clip_towers *t, const char *folder, struct tl_err *err)
 {
+    struct tl_st_set *set = tl_st_set_open(folder, t->clip->cls->weights, NULL, err);
+    const struct tl_st_tensor *tensor = set ? tl_st_set_find(set, "logit_scale") : NULL;
     float log_scale = 0;
-    const struct tl_store_entry *entry = tl_store_layout_find(t->clip->layout, "logit_scale");
-    if (!entry) return tl_err_set(err, TL_BAD_INPUT, "logit_scale is missing");
-    if (!tl_store_read(t->clip->store, entry, &log_scale, err)) return false;
+    bool ok = set && ((tensor && tensor->n == 1) ||
+                      tl_err_set(err, TL_BAD_INPUT, "logit_scale is missing or no single number"));
+    ok = ok && tl_st_to_f32(tensor, &log_scale, err);
     t->scale = exp((double)log_scale);
-    return true;
+    tl_st_set_close(&set);
+    return ok;
+}
+
+static bool take_config(struct tl_clip_towers *t, const char *folder, struct tl_err *err)
+{
+    t->has_text = strcmp(t->clip->cls->name, "CLIPModel") == 0;
+    if (t->has_text) {
+        t->config = t->clip->config.clip;
+    } else if (strcmp(t->clip->cls->name, "CLIPVisionModelWithProjection") == 0) {
+        t->config.vision = t->clip->config.clip_vision;
+        t->config.projection = t->config.vision.projection;
+    } else {
+        return tl_err_set(err, TL_BAD_INPUT, "%s holds a %s, a CLIPModel is needed", folder,
+                          t->clip->cls->name);
+    }
+    return t->config.vision.channels == 3 ||
+           tl_err_set(err, TL_BAD_INPUT, "%s: num_channels %d is not supported: it must be 3", folder,
+                      t->config.vision.channels);
 }
 
 static bool open_into(struct tl_clip_towers *t, struct tl_device *device, const char *folder,
-                      struct tl_err *err)
+                      enum tl_dtype dtype, struct tl_err *err)
 {
-    t->clip = tl_component_open(device, folder, err);
-    if (!t->clip) return false;
-    if (strcmp(t->clip->cls->name, "CLIPModel") != 0)
-        return tl_err_set(err, TL_BAD_INPUT, "%s holds a %s, a CLIPModel is needed", folder,
-                          t->clip->cls->name);
-    if (config_of(t)->vision.channels != 3)
-        return tl_err_set(err, TL_BAD_INPUT, "%s: num_channels %d is not supported: it must be 3", folder,
-                          config_of(t)->vision.channels);
-    return (read_scale(t, err) && plan_image(t, err) && plan_text(t, err)) || tl_err_add(err, "%s", folder);
+    t->clip = tl_component_open_as(device, folder, dtype, err);
+    if (!t->clip || !take_config(t, folder, err)) return false;
+    return ((!t->has_text || read_scale(t, folder, err)) && plan_image(t, err)) ||
+           tl_err_add(err, "%s", folder);
 }
 
-struct tl_clip_towers *tl_clip_towers_open(struct tl_device *device, const char *folder, struct tl_err *err)
+struct tl_clip_towers *tl_clip_towers_open(struct tl_device *device, const char *folder, enum tl_dtype dtype,
+                                           struct tl_err *err)
 {
     struct tl_clip_towers *t = calloc(1, sizeof *t);
     if (!t) tl_err_set(err, TL_FAIL, "out of memory");
-    if (t && !open_into(t, device, folder, err)) tl_clip_towers_close(&t);
+    if (t && !open_into(t, device, folder, dtype, err)) tl_clip_towers_close(&t);
     return t;
 }
 
@@ -122,6 +136,7 @@ static void finish(struct tower *w)
     tl_exec_destroy(&w->exec);
     free(w->in);
     free(w->out);
+    *w = (struct tower){0};
 }
 
 void tl_clip_towers_close(struct tl_clip_towers **towers)
@@ -137,7 +152,17 @@ void tl_clip_towers_close(struct tl_clip_towers **towers)
 
 const struct tl_clip_config *tl_clip_towers_config(const struct tl_clip_towers *towers)
 {
-    return config_of(towers);
+    return &towers->config;
+}
+
+bool tl_clip_towers_plan_texts(struct tl_clip_towers *t, struct tl_err *err)
+{
+    if (t->text.exec) return true;
+    if (!t->has_text)
+        return tl_err_set(err, TL_BAD_INPUT, "%s holds a %s without a text tower, a CLIPModel is needed",
+                          t->clip->folder, t->clip->cls->name);
+    finish(&t->text);
+    return plan_text(t, err) || tl_err_add(err, "%s", t->clip->folder);
 }
 
 struct tl_store *tl_clip_towers_store(const struct tl_clip_towers *towers)
@@ -159,13 +184,13 @@ size_t tl_clip_towers_batch(const struct tl_clip_towers *towers)
 static bool run(const struct tl_clip_towers *t, struct tower *w, const void *in, size_t m, size_t bytes,
                 float *out, struct tl_err *err)
 {
-    size_t row = w->n_in * bytes, p = (size_t)config_of(t)->projection;
+    size_t row = w->n_in * bytes, p = (size_t)t->config.projection;
     memcpy(w->in, in, m * row);
     memset((char *)w->in + m * row, 0, (w->rows - m) * row);
     if (!tl_exec_write(w->exec, "in", w->in, err)) return false;
     if (w == &t->text) {
         int32_t eos[ROWS];
-        tl_clip_eos_rows(&config_of(t)->text, w->in, (int64_t)w->rows, (int64_t)w->n_in, eos);
+        tl_clip_eos_rows(&t->config.text, w->in, (int64_t)w->rows, (int64_t)w->n_in, eos);
         if (!tl_exec_write(w->exec, "eos_rows", eos, err)) return false;
     }
     if (!tl_exec_run(w->exec, err) || !tl_exec_read(w->exec, "out", w->out, err)) return false;
@@ -176,7 +201,7 @@ static bool run(const struct tl_clip_towers *t, struct tower *w, const void *in,
 static bool run_all(const struct tl_clip_towers *t, struct tower *w, const void *in, size_t n, size_t bytes,
                     float *out, struct tl_err *err)
 {
-    size_t p = (size_t)config_of(t)->projection;
+    size_t p = (size_t)t->config.projection;
     for (size_t i = 0; i < n; i += w->rows) {
         size_t m = n - i < w->rows ? n - i : w->rows;
         if (!run(t, w, (const char *)in + i * w->n_in * bytes, m, bytes, out + i * p, err)) return false;
@@ -193,7 +218,8 @@ bool tl_clip_towers_images(struct tl_clip_towers *towers, const float *pixels, s
 bool tl_clip_towers_texts(struct tl_clip_towers *towers, const int32_t *ids, size_t n, float *out,
                           struct tl_err *err)
 {
-    return run_all(towers, &towers->text, ids, n, sizeof *ids, out, err);
+    return tl_clip_towers_plan_texts(towers, err) &&
+           run_all(towers, &towers->text, ids, n, sizeof *ids, out, err);
 }
 
 bool tl_clip_towers_hash(const char *folder, char out[65], struct tl_err *err)

@@ -1,4 +1,4 @@
-/* A CLIPModel folder opened for scoring: its two towers, each planned once for a fixed number of rows, so
+/* A CLIP folder opened for scoring: its two towers, each planned once for a fixed number of rows, so
  * that an embedding does not depend on its company. Short batches are padded. Not thread-safe. */
 #ifndef TL_REWARDS_CLIP_TOWERS_H
 #define TL_REWARDS_CLIP_TOWERS_H
@@ -7,8 +7,10 @@
 
 struct tl_clip_towers;
 
-/* Device borrowed. Folders of another class are TL_BAD_INPUT. */
-struct tl_clip_towers *tl_clip_towers_open(struct tl_device *device, const char *folder, struct tl_err *err);
+/* A CLIPModel, or a CLIPVisionModelWithProjection, which has pictures only; other classes are TL_BAD_INPUT.
+ * Device borrowed; dtype: what the weights are kept in (F32, F16, BF16). */
+struct tl_clip_towers *tl_clip_towers_open(struct tl_device *device, const char *folder, enum tl_dtype dtype,
+                                           struct tl_err *err);
 void tl_clip_towers_close(struct tl_clip_towers **towers);
 
 const struct tl_clip_config *tl_clip_towers_config(const struct tl_clip_towers *towers);
@@ -16,6 +18,9 @@ struct tl_store *tl_clip_towers_store(const struct tl_clip_towers *towers);
 double tl_clip_towers_scale(const struct tl_clip_towers *towers); /* exp(logit_scale) */
 size_t tl_clip_towers_batch(
     const struct tl_clip_towers *towers); /* pictures of one run: the cheapest number to bring */
+
+/* Plans the text tower now instead of at the first text. TL_BAD_INPUT where the folder has none. */
+bool tl_clip_towers_plan_texts(struct tl_clip_towers *towers, struct tl_err *err);
 
 /* Any n. pixels [n][side][side][3], normalised; ids [n][positions]; out [n][projection], not normalised. */
 bool tl_clip_towers_images(struct tl_clip_towers *towers, const float *pixels, size_t n, float *out,

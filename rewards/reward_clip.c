@@ -11,9 +11,7 @@
 
 #include "base/arena.h"
 #include "base/str.h"
-#include "nn/nn.h"
-#include "rewards/clip_pixels.h"
-#include "rewards/clip_texts.h"
+#include "rewards/clip_encoder.h"
 #include "rewards/rewards.h"
 
 struct flavour {
@@ -36,11 +34,11 @@ struct clip {
     char *folder; /* owns */
     const struct flavour *flavour;
     double factor;
-    struct tl_clip_towers *towers;
-    struct tl_clip_texts *texts;
-    struct tl_clip_pixels how;
-    float *pixels, *image, *text; /* of one batch: [rows][side][side][3], [rows][projection] twice */
+    struct tl_clip_encoder *encoder; /* one of its users */
 };
+
+/* Items whose embeddings are held at a time. */
+enum { CHUNK = 16 };
 
 /* ---- opening ---- */
 
@@ -77,36 +75,24 @@ static bool parse(struct clip *c, const char *arg, struct tl_err *err)
     return c->folder || tl_err_set(err, TL_FAIL, "out of memory");
 }
 
-static bool open_into(struct clip *c, struct tl_device *device, const char *arg, struct tl_err *err)
+static bool open_into(struct clip *c, const struct tl_reward_env *env, const char *arg, struct tl_err *err)
 {
     if (!parse(c, arg, err)) return false;
-    c->towers = tl_clip_towers_open(device, c->folder, err);
-    if (!c->towers) return false;
-    const struct tl_clip_config *config = tl_clip_towers_config(c->towers);
-    size_t side = (size_t)config->vision.image_size, rows = tl_clip_towers_batch(c->towers);
-    size_t width = (size_t)config->projection;
-    c->texts = tl_clip_texts_open(c->folder, c->towers, err);
-    if (!c->texts || !tl_clip_pixels_read(c->folder, config->vision.image_size, &c->how, err)) return false;
-    c->factor = c->flavour->factor != 0 ? c->flavour->factor : tl_clip_towers_scale(c->towers);
-    c->pixels = calloc(rows * side * side * 3, sizeof *c->pixels);
-    c->image = calloc(rows * width, sizeof *c->image);
-    c->text = calloc(rows * width, sizeof *c->text);
-    return (c->pixels && c->image && c->text) || tl_err_set(err, TL_FAIL, "out of memory");
+    c->encoder = tl_clip_encoder_open(env->device, c->folder, env->dtype, err);
+    if (!c->encoder || !tl_clip_encoder_want_texts(c->encoder, err)) return false;
+    c->factor = c->flavour->factor != 0 ? c->flavour->factor : tl_clip_encoder_scale(c->encoder);
+    return true;
 }
 
 static void clip_close(struct tl_reward *reward)
 {
     struct clip *c = (struct clip *)reward;
-    tl_clip_texts_close(&c->texts);
-    tl_clip_towers_close(&c->towers);
+    tl_clip_encoder_close(&c->encoder);
     free(c->folder);
-    free(c->pixels);
-    free(c->image);
-    free(c->text);
     free(c);
 }
 
-static struct tl_reward *clip_open(struct tl_device *device, const char *arg, struct tl_err *err)
+static struct tl_reward *clip_open(const struct tl_reward_env *env, const char *arg, struct tl_err *err)
 {
     struct clip *c = calloc(1, sizeof *c);
     if (!c) {
@@ -114,7 +100,7 @@ static struct tl_reward *clip_open(struct tl_device *device, const char *arg, st
         return NULL;
     }
     c->base.cls = &tl_reward_clip;
-    if (open_into(c, device, arg ? arg : "", err)) return &c->base;
+    if (open_into(c, env, arg ? arg : "", err)) return &c->base;
     clip_close(&c->base);
     return NULL;
 }
@@ -126,7 +112,7 @@ static bool clip_about(const struct tl_reward *reward, struct tl_reward_about *o
     out->encoder = c->folder;
     out->low = c->flavour->low == -INFINITY ? -c->factor : c->flavour->low;
     out->high = c->flavour->high == INFINITY ? c->factor : c->flavour->high;
-    return tl_clip_towers_hash(c->folder, out->sha256, err);
+    return tl_clip_encoder_hash(c->encoder, out->sha256, err);
 }
 
 /* ---- scoring ---- */
@@ -141,12 +127,13 @@ static bool embed_texts(struct clip *c, const char *const *prompts, size_t n, fl
         whole[i] = tl_arena_printf(&arena, "%s%s", c->flavour->prefix, prompts[i]);
         ok = whole[i] != NULL;
     }
-    ok = ok ? tl_clip_texts_embed(c->texts, whole, n, out, err) : tl_err_set(err, TL_FAIL, "out of memory");
+    ok = ok ? tl_clip_encoder_texts(c->encoder, whole, n, out, err)
+            : tl_err_set(err, TL_FAIL, "out of memory");
     tl_arena_finish(&arena);
     return ok;
 }
 
-/* text has unit length. In double: a float's cosine of near-equal vectors may pass 1. */
+/* In double: a float's cosine of near-equal vectors may pass 1. */
 static double cosine(const float *image, const float *text, size_t n)
 {
     double dot = 0, norm = 0;
@@ -162,23 +149,18 @@ static double flavoured(const struct clip *c, double cos)
     return c->factor * (c->flavour->positive && cos < 0 ? 0 : cos);
 }
 
-/* At most one run of the towers. */
-static bool score_batch(struct clip *c, const struct tl_reward_item *items, size_t n, double *out,
-                        struct tl_err *err)
+/* image, text: room for [n][dim]. */
+static bool score_chunk(struct clip *c, const struct tl_reward_item *items, size_t n, float *image,
+                        float *text, double *out, struct tl_err *err)
 {
-    size_t width = (size_t)tl_clip_towers_config(c->towers)->projection;
-    size_t picture = (size_t)c->how.side * (size_t)c->how.side * 3;
+    size_t dim = tl_clip_encoder_dim(c->encoder);
     for (size_t i = 0; i < n; i++) {
         const char *prompt = items[i].prompt;
         bool ok = prompt || tl_err_set(err, TL_BAD_INPUT, "there is no prompt to compare with");
-        ok = ok && tl_clip_pixels_bytes(&c->how, items[i].rgb, items[i].width, items[i].height,
-                                        c->pixels + i * picture, err);
-        ok = ok && embed_texts(c, &prompt, 1, c->text + i * width, err);
-        if (!ok) return tl_reward_item_err(items, i, err);
+        if (!ok || !embed_texts(c, &prompt, 1, text + i * dim, err)) return tl_reward_item_err(items, i, err);
     }
-    if (!tl_clip_towers_images(c->towers, c->pixels, n, c->image, err)) return false;
-    for (size_t i = 0; i < n; i++)
-        out[i] = flavoured(c, cosine(c->image + i * width, c->text + i * width, width));
+    if (!tl_clip_encoder_images(c->encoder, items, n, image, err)) return false;
+    for (size_t i = 0; i < n; i++) out[i] = flavoured(c, cosine(image + i * dim, text + i * dim, dim));
     return true;
 }
 
@@ -186,12 +168,26 @@ static bool clip_score(struct tl_reward *reward, const struct tl_reward_item *it
                        struct tl_err *err)
 {
     struct clip *c = (struct clip *)reward;
-    size_t rows = tl_clip_towers_batch(c->towers);
-    for (size_t i = 0; i < n; i += rows) {
-        size_t m = n - i < rows ? n - i : rows;
-        if (!score_batch(c, items + i, m, out + i, err)) return false;
+    size_t dim = tl_clip_encoder_dim(c->encoder);
+    float *image = calloc(2 * CHUNK * dim, sizeof *image);
+    bool ok = image || tl_err_set(err, TL_FAIL, "out of memory");
+    for (size_t i = 0; ok && i < n; i += CHUNK) {
+        size_t m = n - i < CHUNK ? n - i : CHUNK;
+        ok = score_chunk(c, items + i, m, image, image + CHUNK * dim, out + i, err);
     }
-    return true;
+    free(image);
+    return ok;
+}
+
+static size_t clip_embed_dim(const struct tl_reward *reward)
+{
+    return tl_clip_encoder_dim(((const struct clip *)reward)->encoder);
+}
+
+static bool clip_embed(struct tl_reward *reward, const struct tl_reward_item *items, size_t n, float *out,
+                       struct tl_err *err)
+{
+    return tl_clip_encoder_images(((struct clip *)reward)->encoder, items, n, out, err);
 }
 
 /* ---- the gradient ---- */
@@ -199,21 +195,17 @@ static bool clip_score(struct tl_reward *reward, const struct tl_reward_item *it
 static tl_val clip_build(struct tl_reward *reward, struct tl_graph *g, const struct tl_reward_fragment *f)
 {
     struct clip *c = (struct clip *)reward;
-    const struct tl_clip_config *config = tl_clip_towers_config(c->towers);
-    struct tl_nn nn = {.g = g, .set = f->set, .lora_scale = TL_NONE};
-    struct tl_clip_vision_out vision;
     struct tl_str name = {0};
-    tl_val pixels = tl_clip_pixels_build(&c->how, g, f->pictures, f->prefix);
-    if (pixels < 0) return TL_NONE;
-    int64_t n = tl_shape_of(g, pixels)->dim[0];
-    tl_clip_vision_build(&nn, &config->vision, pixels, true, &vision);
+    tl_val image = tl_clip_encoder_build(c->encoder, g, f);
+    if (image < 0) return TL_NONE;
+    struct tl_shape shape = *tl_shape_of(g, image);
     tl_str_printf(&name, "%s.text", f->prefix);
-    tl_val text = name.failed ? TL_NONE : tl_input(g, name.data, TL_F32, tl_shape2(n, config->projection));
+    tl_val text = name.failed ? TL_NONE : tl_input(g, name.data, TL_F32, shape);
     tl_str_finish(&name);
-    if (vision.embeds < 0 || text < 0) return TL_NONE;
-    tl_val cos = tl_reduce_sum(g, tl_mul(g, tl_nn_normalize(&nn, vision.embeds), text), tl_shape2(n, 1));
+    if (text < 0) return TL_NONE;
+    tl_val cos = tl_reduce_sum(g, tl_mul(g, image, text), tl_shape2(shape.dim[0], 1));
     if (c->flavour->positive) cos = tl_unary(g, TL_UNARY_RELU, cos, 0, 0);
-    return tl_reshape(g, tl_scale(g, cos, (float)c->factor), tl_shape1(n));
+    return tl_reshape(g, tl_scale(g, cos, (float)c->factor), tl_shape1(shape.dim[0]));
 }
 
 static bool clip_feed(struct tl_reward *reward, struct tl_exec *exec, const struct tl_reward_fragment *f,
@@ -221,10 +213,10 @@ static bool clip_feed(struct tl_reward *reward, struct tl_exec *exec, const stru
 {
     struct clip *c = (struct clip *)reward;
     struct tl_str name = {0};
-    float *text = calloc(n ? n : 1, (size_t)tl_clip_towers_config(c->towers)->projection * sizeof *text);
+    float *text = calloc(n ? n : 1, tl_clip_encoder_dim(c->encoder) * sizeof *text);
     tl_str_printf(&name, "%s.text", f->prefix);
     bool ok = (text && !name.failed) || tl_err_set(err, TL_FAIL, "out of memory");
-    ok = ok && tl_clip_pixels_feed(&c->how, exec, f->prefix, err) && embed_texts(c, prompts, n, text, err) &&
+    ok = ok && tl_clip_encoder_feed(c->encoder, exec, f, err) && embed_texts(c, prompts, n, text, err) &&
          tl_exec_write(exec, name.data, text, err);
     free(text);
     tl_str_finish(&name);
@@ -233,7 +225,7 @@ static bool clip_feed(struct tl_reward *reward, struct tl_exec *exec, const stru
 
 static struct tl_store *clip_store(struct tl_reward *reward)
 {
-    return tl_clip_towers_store(((struct clip *)reward)->towers);
+    return tl_clip_encoder_store(((struct clip *)reward)->encoder);
 }
 
 const struct tl_reward_class tl_reward_clip = {
@@ -244,6 +236,7 @@ const struct tl_reward_class tl_reward_clip = {
              .modality = "image",
              .kind = TL_REWARD_PER_ITEM,
              .needs_encoder = true,
+             .needs_prompt = true,
              .has_gradient = true,
              .deterministic = true,
              .low = -1,
@@ -252,6 +245,8 @@ const struct tl_reward_class tl_reward_clip = {
     .close = clip_close,
     .score = clip_score,
     .about = clip_about,
+    .embed_dim = clip_embed_dim,
+    .embed = clip_embed,
     .build = clip_build,
     .feed = clip_feed,
     .store = clip_store,

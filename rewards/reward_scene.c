@@ -11,9 +11,9 @@ struct scene {
     bool exact;
 };
 
-static struct tl_reward *scene_open(struct tl_device *device, const char *arg, struct tl_err *err)
+static struct tl_reward *scene_open(const struct tl_reward_env *env, const char *arg, struct tl_err *err)
 {
-    (void)device;
+    (void)env;
     bool exact = arg && strcmp(arg, "exact") == 0;
     if (arg && *arg && !exact) {
         tl_err_set(err, TL_USAGE, "'%s' is no variant; there are scene (share of facts) and scene:exact",
@@ -72,6 +72,7 @@ const struct tl_reward_class tl_reward_scene = {
              .argument = "exact",
              .modality = "image",
              .kind = TL_REWARD_PER_ITEM,
+             .needs_prompt = true,
              .deterministic = true,
              .low = 0,
              .high = 1},

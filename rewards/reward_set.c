@@ -20,6 +20,7 @@ struct tl_reward_set {
     struct tl_reward_standard *standard; /* [n] */
     struct tl_device *device;            /* what the rewards use; may be NULL */
     struct tl_device *own;               /* the same where the set opened it */
+    enum tl_dtype dtype;                 /* of encoders' weights */
 };
 
 /* A batch under way: a part's scores are there already, or its ticket is. */
@@ -32,6 +33,16 @@ struct tl_reward_batch {
 };
 
 /* ---- opening ---- */
+
+static bool read_dtype(const char *name, enum tl_dtype *out, struct tl_err *err)
+{
+    static const enum tl_dtype known[] = {TL_F32, TL_F16, TL_BF16};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        *out = known[i];
+        if (!name || strcmp(name, tl_dtype_name(known[i])) == 0) return true;
+    }
+    return tl_err_set(err, TL_USAGE, "encoders cannot be kept as '%s'; there are f32, f16, bf16", name);
+}
 
 static bool open_part(struct tl_reward_set *s, struct part *p, const struct tl_reward_class *const *classes,
                       const struct tl_reward_set_params *params, const char *spec, struct tl_err *err)
@@ -48,7 +59,8 @@ static bool open_part(struct tl_reward_set *s, struct part *p, const struct tl_r
         s->device = s->own;
         if (!s->device) return false;
     }
-    p->reward = cls->open(cls->info.needs_encoder ? s->device : NULL, p->spec.arg, err);
+    const struct tl_reward_env env = {cls->info.needs_encoder ? s->device : NULL, s->dtype};
+    p->reward = cls->open(&env, p->spec.arg, err);
     return p->reward || tl_err_add(err, "reward %s", p->spec.name);
 }
 
@@ -68,6 +80,7 @@ struct tl_reward_set *tl_reward_set_open_among(const struct tl_reward_class *con
         ok = s->parts && s->standard;
     }
     if (!ok) tl_err_set(err, TL_FAIL, "out of memory");
+    ok = ok && read_dtype(params->dtype, &s->dtype, err);
     for (size_t k = 0; ok && k < params->n_specs; k++) {
         s->n = k + 1;
         ok = open_part(s, &s->parts[k], classes, params, params->specs[k], err);
@@ -237,6 +250,38 @@ bool tl_reward_set_score(struct tl_reward_set *set, const struct tl_reward_item 
 {
     struct tl_reward_batch *b = tl_reward_set_submit(set, items, n, err);
     return b && tl_reward_batch_collect(&b, out_total, out_parts, err);
+}
+
+/* ---- embeddings ---- */
+
+static struct tl_reward *embedder(const struct tl_reward_set *set)
+{
+    for (size_t k = 0; k < set->n; k++)
+        if (set->parts[k].reward->cls->embed) return set->parts[k].reward;
+    return NULL;
+}
+
+size_t tl_reward_set_embed_dim(const struct tl_reward_set *set)
+{
+    const struct tl_reward *r = embedder(set);
+    return r ? r->cls->embed_dim(r) : 0;
+}
+
+bool tl_reward_set_embed(struct tl_reward_set *set, const struct tl_reward_item *items, size_t n, float *out,
+                         struct tl_err *err)
+{
+    struct tl_reward *r = embedder(set);
+    if (!r)
+        return tl_err_set(err, TL_USAGE,
+                          "none of the rewards has an encoder of pictures; clip and aesthetic have one");
+    if (!r->cls->embed(r, items, n, out, err)) return false;
+    size_t dim = r->cls->embed_dim(r);
+    for (size_t i = 0; i < n * dim; i++) {
+        if (isfinite(out[i])) continue;
+        tl_err_set(err, TL_NUMERIC, "the embedding has a value %g", (double)out[i]);
+        return tl_reward_item_err(items, i / dim, err);
+    }
+    return true;
 }
 
 /* ---- standardisation ---- */

@@ -23,10 +23,16 @@ struct tl_reward_fragment {
     const char *prefix; /* "reward0" */
 };
 
+/* What a reward is opened with. */
+struct tl_reward_env {
+    struct tl_device *device; /* NULL unless info.needs_encoder */
+    enum tl_dtype dtype;      /* what encoders keep their weights in: F32, F16, BF16 */
+};
+
 struct tl_reward_class {
     struct tl_reward_info info;
-    /* arg: what stands behind NAME:, NULL where nothing does. device is NULL unless info.needs_encoder. */
-    struct tl_reward *(*open)(struct tl_device *device, const char *arg, struct tl_err *err);
+    /* arg: what stands behind NAME:, NULL where nothing does. */
+    struct tl_reward *(*open)(const struct tl_reward_env *env, const char *arg, struct tl_err *err);
     void (*close)(struct tl_reward *reward);
 
     /* out [n], or one number for TL_REWARD_OF_SET. Errors name the item (tl_reward_item_err). */
@@ -39,6 +45,11 @@ struct tl_reward_class {
 
     /* Optional: variant, encoder, hash, range; the rest is filled in already. */
     bool (*about)(const struct tl_reward *reward, struct tl_reward_about *out, struct tl_err *err);
+
+    /* Optional, both or none: embeddings of pictures, out [n][embed_dim] of unit length. */
+    size_t (*embed_dim)(const struct tl_reward *reward);
+    bool (*embed)(struct tl_reward *reward, const struct tl_reward_item *items, size_t n, float *out,
+                  struct tl_err *err);
 
     /* Only with info.has_gradient. build gives scores [N] or TL_NONE with the graph marked; feed writes the
      * fragment's inputs into the planned graph, prompts [N]; store is the weights'. */

@@ -31,7 +31,8 @@ struct tl_reward_info {
     const char *argument; /* what ARG is: "FOLDER[,flavour=NAME]"; "" where there is none */
     const char *modality; /* "image" */
     enum tl_reward_kind kind;
-    bool needs_encoder; /* ARG begins with a model's folder */
+    bool needs_encoder; /* ARG names a model's folder */
+    bool needs_prompt;  /* reads the samples' prompts */
     bool has_gradient;  /* by the sample's pixels */
     bool deterministic; /* the same sample always gives the same score */
     double low, high;   /* range of the default variant; infinite where there is no limit */
@@ -60,9 +61,12 @@ struct tl_reward_set_params {
         *device; /* borrowed, outlives the set; NULL: the set opens device_name if a reward needs one */
     const char *device_name; /* as in tl_job */
     int threads;
+    const char *dtype; /* what encoders' weights are kept in: "f32" (also NULL), "f16", "bf16" */
 };
 
-/* Opens every reward: encoders are loaded here. TL_USAGE for names and arguments, TL_BAD_INPUT for files. */
+/* Opens every reward: encoders are loaded here, each once for all sets that are open on the same device (by
+ * real path and dtype), so sets on one device are used from one thread. TL_USAGE for names and arguments,
+ * TL_BAD_INPUT for files. */
 struct tl_reward_set *tl_reward_set_open(const struct tl_reward_set_params *params, struct tl_err *err);
 void tl_reward_set_close(struct tl_reward_set **set);
 
@@ -88,7 +92,15 @@ bool tl_reward_set_about(const struct tl_reward_set *set, size_t k, struct tl_re
 bool tl_reward_set_score(struct tl_reward_set *set, const struct tl_reward_item *items, size_t n,
                          double *out_total, double *out_parts, struct tl_err *err);
 
-/* The same in two steps, for rewards that work elsewhere meanwhile; the others do their work in submit. Items
+/* Embeddings of the samples' pictures, out [n][dim] of unit length, by the encoder of the first part that has
+ * one: for measures of diversity. Samples that were just scored in the same order cost nothing again.
+ * tl_reward_set_embed_dim is 0 where no part has an encoder of pictures; then embedding is TL_USAGE. An
+ * embedding that is not finite is TL_NUMERIC and names the sample. */
+size_t tl_reward_set_embed_dim(const struct tl_reward_set *set);
+bool tl_reward_set_embed(struct tl_reward_set *set, const struct tl_reward_item *items, size_t n, float *out,
+                         struct tl_err *err);
+
+/* Scoring in two steps, for rewards that work elsewhere meanwhile; the others do their work in submit. Items
  * stay valid until the batch is collected. Collect ends the batch, also on failure; drop ends it without
  * scores. Batches end before the set is closed. */
 struct tl_reward_batch;

@@ -55,7 +55,7 @@ static void test_towers(void **state)
     enum { SIDE = 20, TEXTS = 3, GIVEN = 9, POSITIONS = 12, WIDTH = 14, IMAGES = 2 };
     struct tl_err err = {0};
     struct tl_device *device = tl_device_open(&(struct tl_device_params){.name = "cpu", .threads = 1}, &err);
-    struct tl_clip_towers *towers = tl_clip_towers_open(device, FIXTURES "/clip_model", &err);
+    struct tl_clip_towers *towers = tl_clip_towers_open(device, FIXTURES "/clip_model", TL_F32, &err);
     struct tl_st_file *io = tl_st_open(FIXTURES "/clip_model/io.safetensors", &err);
     if (!towers || !io) fail_msg("%s", err.text);
     size_t n;

@@ -82,10 +82,10 @@ static bool collect_square(struct tl_reward *r, void *ticket, double *out, struc
     return ok;
 }
 
-static struct tl_reward *open_red(struct tl_device *, const char *, struct tl_err *);
-static struct tl_reward *open_size(struct tl_device *, const char *, struct tl_err *);
-static struct tl_reward *open_log(struct tl_device *, const char *, struct tl_err *);
-static struct tl_reward *open_square(struct tl_device *, const char *, struct tl_err *);
+static struct tl_reward *open_red(const struct tl_reward_env *, const char *, struct tl_err *);
+static struct tl_reward *open_size(const struct tl_reward_env *, const char *, struct tl_err *);
+static struct tl_reward *open_log(const struct tl_reward_env *, const char *, struct tl_err *);
+static struct tl_reward *open_square(const struct tl_reward_env *, const char *, struct tl_err *);
 
 static const struct tl_reward_class red = {
     .info = {.name = "red", .deterministic = true}, .open = open_red, .close = close_any, .score = score_red};
@@ -103,9 +103,9 @@ static const struct tl_reward_class square = {.info = {.name = "square"},
 static const struct tl_reward_class *const table[] = {&red, &size, &loga, &square, NULL};
 
 #define OPENER(name, cls)                                                                                    \
-    static struct tl_reward *name(struct tl_device *device, const char *arg, struct tl_err *err)             \
+    static struct tl_reward *name(const struct tl_reward_env *env, const char *arg, struct tl_err *err)      \
     {                                                                                                        \
-        (void)device;                                                                                        \
+        (void)env;                                                                                           \
         (void)arg;                                                                                           \
         (void)err;                                                                                           \
         return open_any(&cls);                                                                               \
