@@ -113,6 +113,26 @@ static void test_bad_files(void **state)
     decode_case_free(c);
 }
 
+/* The size comes from the header alone, whatever is missing behind it. */
+static void test_headers(void **state)
+{
+    (void)state;
+    struct decode_case *c = decode_case_new(N_SAMPLES);
+    for (size_t i = 0; i < N_SAMPLES; i++) {
+        const struct image_sample *s = &image_samples[i];
+        char name[128];
+        snprintf(name, sizeof name, "heads/%zu-%s", i, s->name);
+        bool is_pnm = strstr(s->name, ".ppm") || strstr(s->name, ".pgm");
+        decode_case_add(c, io_put(name, s->bytes, is_pnm ? s->n : s->n - 4), TL_DECODE_SIZE, 0, 0);
+    }
+    decode_case_run(c, &(struct tl_decode_params){.n_workers = 2});
+    for (size_t i = 0; i < N_SAMPLES; i++) {
+        const struct image_sample *s = &image_samples[i];
+        decode_case_is(c, i, &(struct tl_image){.width = s->width, .height = s->height, .channels = 3});
+    }
+    decode_case_free(c);
+}
+
 static void test_fewer_pixels(void **state)
 {
     (void)state;
@@ -175,8 +195,8 @@ static void test_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats),      cmocka_unit_test(test_order), cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_fewer_pixels), cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_formats), cmocka_unit_test(test_order),        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_headers), cmocka_unit_test(test_fewer_pixels), cmocka_unit_test(test_stop),
     };
     return cmocka_run_group_tests(tests, io_setup, io_teardown);
 }
