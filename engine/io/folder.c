@@ -6,21 +6,12 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include "base/str.h"
 #include "io/file.h"
+#include "io/folder_inner.h"
 #include "io/text_lines.h"
+#include "io/utf8.h"
 
-enum { MOST_DEPTH = 32, MOST_CAPTION = 1 << 20, MOST_METADATA = 1 << 30 };
-
-struct scan {
-    struct tl_folder *out;
-    const char *root;
-    struct tl_folder_item *items; /* owns the array while it grows */
-    size_t size;
-    const char **metadata; /* owns the array; relative paths of metadata.jsonl files */
-    size_t n_metadata, metadata_size;
-    struct tl_err *err;
-};
+enum { MOST_DEPTH = 32, MOST_REPEATS = 10000 };
 
 void tl_folder_finish(struct tl_folder *folder)
 {
@@ -39,66 +30,110 @@ bool tl_folder_is_picture(const char *name)
     return false;
 }
 
-static bool no_memory(struct scan *s)
+bool tl_folder_parse_repeats(const char *name, int *out_repeats, const char **out_rest)
 {
-    return tl_err_set(s->err, TL_BAD_INPUT, "%s: out of memory listing the folder", s->root);
-}
-
-static bool add_picture(struct scan *s, const char *path, const char *name)
-{
-    if (s->out->n == s->size) {
-        s->size = s->size ? 2 * s->size : 256;
-        struct tl_folder_item *more = realloc(s->items, s->size * sizeof *more);
-        if (!more) return no_memory(s);
-        s->items = more;
+    int n = 0;
+    const char *p = name;
+    for (; *p >= '0' && *p <= '9'; p++) {
+        n = 10 * n + (*p - '0');
+        if (n > MOST_REPEATS) return false; /* a date, say */
     }
-    s->items[s->out->n++] = (struct tl_folder_item){.path = path, .name = name};
+    if (p == name || *p != '_' || !p[1]) return false;
+    *out_repeats = n;
+    *out_rest = p + 1;
     return true;
 }
 
-static bool add_metadata(struct scan *s, const char *name)
+bool tl_folder_no_memory(struct tl_folder_reader *r)
 {
-    if (s->n_metadata == s->metadata_size) {
-        s->metadata_size = s->metadata_size ? 2 * s->metadata_size : 8;
-        const char **more = realloc((void *)s->metadata, s->metadata_size * sizeof *more);
-        if (!more) return no_memory(s);
-        s->metadata = more;
+    return tl_err_set(r->err, TL_FAIL, "%s: out of memory listing the folder", r->root);
+}
+
+bool tl_folder_leads_out(const struct tl_folder_reader *r, const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st) != 0 || !S_ISLNK(st.st_mode)) return false;
+    if (!r->real_root) return true;
+    char *real = realpath(path, NULL);
+    size_t n = strlen(r->real_root);
+    bool out = real && (strncmp(real, r->real_root, n) != 0 || (n > 1 && real[n] != '/'));
+    free(real);
+    return out;
+}
+
+static bool add_picture(struct tl_folder_reader *r, const char *path, const char *name, const char *trouble)
+{
+    if (r->out->n == r->size) {
+        r->size = r->size ? 2 * r->size : 256;
+        struct tl_folder_item *more = realloc(r->items, r->size * sizeof *more);
+        if (!more) return tl_folder_no_memory(r);
+        r->items = more;
     }
-    s->metadata[s->n_metadata++] = name;
+    r->items[r->out->n] = (struct tl_folder_item){.path = path, .name = name, .repeats = 1};
+    if (trouble) {
+        r->items[r->out->n].trouble = tl_arena_printf(&r->out->arena, "%s: %s", path, trouble);
+        if (!r->items[r->out->n].trouble) return tl_folder_no_memory(r);
+    }
+    r->out->n++;
+    return true;
+}
+
+static bool add_metadata(struct tl_folder_reader *r, const char *name)
+{
+    if (r->n_metadata == r->metadata_size) {
+        r->metadata_size = r->metadata_size ? 2 * r->metadata_size : 8;
+        const char **more = realloc((void *)r->metadata, r->metadata_size * sizeof *more);
+        if (!more) return tl_folder_no_memory(r);
+        r->metadata = more;
+    }
+    r->metadata[r->n_metadata++] = name;
+    return true;
+}
+
+static bool walk(struct tl_folder_reader *r, const char *below, int depth);
+
+/* The file or folder `name` below the root. */
+static bool take_entry(struct tl_folder_reader *r, const char *name, int depth)
+{
+    const char *path = tl_path_join_in(&r->out->arena, r->root, name), *base = tl_path_base(name);
+    bool picture = tl_folder_is_picture(name);
+    struct stat st, target;
+    if (!path) return tl_folder_no_memory(r);
+    if (lstat(path, &st) != 0 || stat(path, &target) != 0) {
+        int reason = errno;
+        if (picture)
+            return add_picture(r, path, name,
+                               tl_arena_printf(&r->out->arena, "cannot open: %s", strerror(reason)));
+        return true; /* gone meanwhile, or a link to nowhere */
+    }
+    if (S_ISDIR(st.st_mode)) return walk(r, name, depth + 1);
+    if (S_ISDIR(target.st_mode)) return true;
+    if (picture)
+        return add_picture(r, path, name,
+                           !S_ISREG(target.st_mode)       ? "not a regular file"
+                           : tl_folder_leads_out(r, path) ? "a link that leads out of the folder"
+                                                          : NULL);
+    if (S_ISREG(target.st_mode) && (strcmp(base, "metadata.jsonl") == 0 || strcmp(base, "metadata.csv") == 0))
+        return add_metadata(r, name);
     return true;
 }
 
 /* `below` is relative to the root, "" for the root itself. */
-static bool walk(struct scan *s, const char *below, int depth)
+static bool walk(struct tl_folder_reader *r, const char *below, int depth)
 {
-    struct tl_arena *arena = &s->out->arena;
-    const char *folder = *below ? tl_path_join_in(arena, s->root, below) : s->root;
+    struct tl_arena *arena = &r->out->arena;
+    const char *folder = *below ? tl_path_join_in(arena, r->root, below) : r->root;
     const char *const *names;
     size_t n;
-    if (!folder) return no_memory(s);
-    if (depth > MOST_DEPTH) {
-        return tl_err_set(s->err, TL_BAD_INPUT, "%s: more than %d folders deep", folder, MOST_DEPTH);
-    }
-    if (!tl_file_list(folder, arena, &names, &n, s->err)) return false;
+    if (!folder) return tl_folder_no_memory(r);
+    if (depth > MOST_DEPTH)
+        return tl_err_set(r->err, TL_BAD_INPUT, "%s: more than %d folders deep", folder, MOST_DEPTH);
+    if (!tl_file_list(folder, arena, &names, &n, r->err)) return false;
     for (size_t i = 0; i < n; i++) {
-        struct stat st, target;
         if (names[i][0] == '.') continue;
         const char *name = tl_path_join_in(arena, below, names[i]);
-        const char *path = name ? tl_path_join_in(arena, s->root, name) : NULL;
-        if (!path) return no_memory(s);
-        if (lstat(path, &st) != 0 || stat(path, &target) != 0) {
-            if (!tl_folder_is_picture(name)) continue; /* gone meanwhile, or a link to nowhere */
-            return tl_err_set(s->err, TL_BAD_INPUT, "%s: cannot open: %s", path, strerror(errno));
-        }
-        bool ok = true;
-        if (S_ISDIR(st.st_mode)) {
-            ok = walk(s, name, depth + 1);
-        } else if (S_ISREG(target.st_mode) && tl_folder_is_picture(name)) {
-            ok = add_picture(s, path, name);
-        } else if (S_ISREG(target.st_mode) && strcmp(names[i], "metadata.jsonl") == 0) {
-            ok = add_metadata(s, name);
-        }
-        if (!ok) return false;
+        if (!name) return tl_folder_no_memory(r);
+        if (!take_entry(r, name, depth)) return false;
     }
     return true;
 }
@@ -108,109 +143,69 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct tl_folder_item *)a)->name, ((const struct tl_folder_item *)b)->name);
 }
 
-static struct tl_folder_item *find(struct tl_folder *f, const char *name)
+/* Repeats and, where it has none of its own, the caption from the nearest folder N_name above an item. */
+static bool take_folder_name(struct tl_folder_reader *r, struct tl_folder_item *item)
 {
-    struct tl_folder_item key = {.name = name};
-    return bsearch(&key, f->items, f->n, sizeof *f->items, by_name);
+    char part[256];
+    const char *rest, *caption = NULL;
+    for (const char *p = item->name, *slash; (slash = strchr(p, '/')); p = slash + 1) {
+        size_t n = (size_t)(slash - p);
+        if (n >= sizeof part) continue;
+        memcpy(part, p, n);
+        part[n] = 0;
+        if (tl_folder_parse_repeats(part, &item->repeats, &rest)) caption = p + (rest - part);
+    }
+    if (!caption || item->caption || item->trouble) return true;
+    size_t n = (size_t)(strchr(caption, '/') - caption);
+    if (tl_utf8_prefix(caption, n) != n) return true;
+    tl_text_trim(&caption, &n);
+    item->caption = n ? tl_text_keep(&r->out->arena, caption, n) : NULL;
+    return !n || item->caption || tl_folder_no_memory(r);
 }
 
-/* One row of a metadata file in the folder `below`. A picture is found only among those of the walk, so no
- * name can lead out of the root. */
-static bool take_row(struct scan *s, const char *below, const cJSON *row, const char *text, size_t n)
+/* Walked, sorted, then the captions. */
+static bool read_folder(struct tl_folder_reader *r)
 {
-    static const char *const keys[] = {"text", "caption", "prompt"};
-    struct tl_arena *arena = &s->out->arena;
-    const char *file;
-    if (!tl_json_string(row, "file_name", NULL, &file, s->err)) return false;
-    if (!file) return tl_err_set(s->err, TL_BAD_INPUT, "no \"file_name\" in the row");
-    if (!tl_path_is_inside(file)) {
-        return tl_err_set(s->err, TL_BAD_INPUT, "file_name \"%.200s\" leads out of the folder", file);
+    struct tl_folder *out = r->out;
+    r->real_root = realpath(r->root, NULL);
+    if (!walk(r, "", 0)) return false;
+    if (!r->real_root) return tl_folder_no_memory(r);
+    if (!out->n) return tl_err_set(r->err, TL_BAD_INPUT, "%s: no pictures in this folder", r->root);
+    qsort(r->items, out->n, sizeof *r->items, by_name);
+    out->items = tl_arena_copy(&out->arena, r->items, out->n * sizeof *r->items);
+    if (!out->items) return tl_folder_no_memory(r);
+    for (size_t i = 0; i < r->n_metadata; i++)
+        if (!tl_folder_take_metadata(r, r->metadata[i])) return false;
+    for (size_t i = 0; i < out->n; i++) {
+        struct tl_folder_item *item = &out->items[i];
+        if (!item->trouble && !item->caption && !tl_folder_take_sidecar(r, item)) return false;
+        if (!take_folder_name(r, item)) return false;
+        if (item->caption) out->n_captions++;
     }
-    while (file[0] == '.' && file[1] == '/') file += 2;
-    const char *name = tl_path_join_in(arena, below, file);
-    if (!name) return no_memory(s);
-    struct tl_folder_item *item = find(s->out, name);
-    if (!item)
-        return tl_err_set(s->err, TL_BAD_INPUT, "file_name \"%.200s\": no such picture in the folder", file);
-    if (item->json)
-        return tl_err_set(s->err, TL_BAD_INPUT, "file_name \"%.200s\": a second row for it", file);
-    item->json = tl_text_keep(arena, text, n);
-    return item->json ? tl_text_caption(row, keys, 3, arena, &item->caption, s->err) : no_memory(s);
+    out->strays = tl_arena_copy(&out->arena, (void *)r->strays, out->n_strays * sizeof *r->strays);
+    return out->strays || !out->n_strays || tl_folder_no_memory(r);
 }
 
-static bool take_metadata(struct scan *s, const char *name)
+bool tl_folder_read(const char *folder, struct tl_folder *out, struct tl_err *err)
 {
-    struct tl_arena *arena = &s->out->arena;
-    const char *slash = strrchr(name, '/');
-    const char *below = slash ? tl_text_keep(arena, name, (size_t)(slash - name)) : "";
-    const char *path = tl_path_join_in(arena, s->root, name);
-    if (!below || !path) return no_memory(s);
-    size_t n, len;
-    uint8_t *text = tl_file_read(path, MOST_METADATA, &n, s->err);
-    struct tl_text_lines lines;
-    const char *line;
-    bool ok = text && tl_text_lines_begin(&lines, (const char *)text, n, path, s->err);
-    while (ok && tl_text_lines_next(&lines, &line, &len)) {
-        cJSON *row = tl_text_lines_object(&lines, line, len, s->err);
-        ok = row != NULL;
-        if (ok && !take_row(s, below, row, line, len))
-            ok = tl_err_add(s->err, "%s: line %zu", path, lines.line);
-        cJSON_Delete(row);
-    }
-    free(text);
-    return ok;
-}
-
-/* The caption of the same-stem text file, where there is one. */
-static bool take_sidecar(struct scan *s, struct tl_folder_item *item)
-{
-    static const char *const extensions[] = {"txt", "caption"};
-    const char *e = tl_path_extension(item->path);
-    struct tl_str path = {0};
-    bool ok = true;
-    for (size_t i = 0; ok && i < 2 && !item->caption; i++) {
-        tl_str_clear(&path);
-        tl_str_append_n(&path, item->path, (size_t)(e - item->path));
-        tl_str_append(&path, extensions[i]);
-        if (path.failed) {
-            ok = no_memory(s);
-        } else if (tl_file_exists(path.data)) {
-            size_t n;
-            uint8_t *text = tl_file_read(path.data, MOST_CAPTION, &n, s->err);
-            struct tl_text_lines lines;
-            ok = text && tl_text_lines_begin(&lines, (const char *)text, n, path.data, s->err);
-            if (ok) {
-                const char *caption = lines.p;
-                size_t len = (size_t)(lines.end - lines.p);
-                tl_text_trim(&caption, &len);
-                item->caption = tl_text_keep(&s->out->arena, caption, len);
-                ok = item->caption || no_memory(s);
-            }
-            free(text);
-        }
-    }
-    tl_str_finish(&path);
+    *out = (struct tl_folder){0};
+    struct tl_folder_reader r = {.out = out, .root = folder, .err = err};
+    bool ok = read_folder(&r);
+    free(r.items);
+    free(r.real_root);
+    free((void *)r.metadata);
+    free((void *)r.strays);
+    if (!ok) tl_folder_finish(out);
     return ok;
 }
 
 bool tl_folder_scan(const char *folder, struct tl_folder *out, struct tl_err *err)
 {
-    *out = (struct tl_folder){0};
-    struct scan s = {.out = out, .root = folder, .err = err};
-    bool ok = walk(&s, "", 0);
-    if (ok && !out->n) ok = tl_err_set(err, TL_BAD_INPUT, "%s: no pictures in this folder", folder);
-    if (ok) {
-        qsort(s.items, out->n, sizeof *s.items, by_name);
-        out->items = tl_arena_copy(&out->arena, s.items, out->n * sizeof *s.items);
-        ok = out->items || no_memory(&s);
-    }
-    for (size_t i = 0; ok && i < s.n_metadata; i++) ok = take_metadata(&s, s.metadata[i]);
-    for (size_t i = 0; ok && i < out->n; i++) {
-        ok = out->items[i].caption || take_sidecar(&s, &out->items[i]);
-        if (ok && out->items[i].caption) out->n_captions++;
-    }
-    free(s.items);
-    free((void *)s.metadata);
-    if (!ok) tl_folder_finish(out);
-    return ok;
+    if (!tl_folder_read(folder, out, err)) return false;
+    const char *trouble = out->n_strays ? out->strays[0] : NULL;
+    for (size_t i = 0; i < out->n && !trouble; i++) trouble = out->items[i].trouble;
+    if (!trouble) return true;
+    tl_err_set(err, TL_BAD_INPUT, "%s", trouble);
+    tl_folder_finish(out);
+    return false;
 }

@@ -1,10 +1,16 @@
-/* A data folder: pictures with captions.
+/* A data folder: pictures with captions, as people have them.
  *
  * Pictures are found by extension (png jpg jpeg webp bmp tga ppm pgm pnm gif, any case), in subfolders too,
  * and come in byte order of their relative path; hidden names and links to folders are passed over. A caption
- * comes from the metadata.jsonl beside or above the picture (`file_name` relative to it; caption under
- * `text`, `caption` or `prompt`), else from the same-stem .txt, else .caption. A row that names no picture of
- * the folder, or leaves it, is an error. */
+ * comes from the metadata.jsonl or metadata.csv (RFC 4180, first line names the columns) beside or above the
+ * picture (`file_name` relative to it; caption under `text`, `caption` or `prompt`), else from the same-stem
+ * .txt, else .caption, else from a folder called N_name above the picture: then it is the name.
+ *
+ * Below a folder N_name (N from 0 to 10000, the nearest one above a picture counts) a pass of training looks
+ * at each picture N times, as kohya's trainers do. The folder that is read itself is not looked at for this.
+ *
+ * Nothing outside the folder is read: a row that leads out of it is an error, a link that does makes its
+ * picture unusable. */
 #ifndef TL_IO_FOLDER_H
 #define TL_IO_FOLDER_H
 
@@ -20,20 +26,31 @@ struct tl_folder_item {
     const char *name;    /* relative to the folder */
     const char *caption; /* UTF-8, outer white space cut; NULL where there is none */
     const char *json; /* the metadata row as it stands in the file, a JSON object; NULL where there is none */
+    const char *trouble; /* why it cannot be used, a line that names the file; NULL: nothing is known */
+    int repeats;         /* N of N_name, else 1 */
+    bool has_row;        /* some metadata file names it */
 };
 
 struct tl_folder {
     struct tl_arena arena; /* owns everything below */
     struct tl_folder_item *items;
     size_t n;
-    size_t n_captions; /* items with a caption */
+    size_t n_captions;         /* items with a caption */
+    const char *const *strays; /* rows that name no picture of the folder, a line each */
+    size_t n_strays;
 };
 
-/* Fails on a folder without pictures (TL_BAD_INPUT). A zeroed struct may be finished. */
+/* Fails on a folder without pictures (TL_BAD_INPUT), on a broken metadata file, and on the first item in
+ * trouble or stray row. A zeroed struct may be finished. */
 bool tl_folder_scan(const char *folder, struct tl_folder *out, struct tl_err *err);
+/* The same, but keeps items in trouble and stray rows for the caller to tell. */
+bool tl_folder_read(const char *folder, struct tl_folder *out, struct tl_err *err);
 void tl_folder_finish(struct tl_folder *folder);
 
 /* Whether the name ends in one of the picture extensions. */
 bool tl_folder_is_picture(const char *name);
+
+/* "10_red shoe": 10 and "red shoe" (borrowed). False where the name says no number of repeats. */
+bool tl_folder_parse_repeats(const char *name, int *out_repeats, const char **out_rest);
 
 #endif

@@ -26,8 +26,8 @@ enum tl_code support_train(const struct support_train *run, struct tl_err *err);
 void support_train_ok(const struct support_train *run);
 /* Must fail with this code and say this. */
 void support_train_fails(const struct support_train *run, enum tl_code code, const char *says);
-/* The same run, asked to stop before it begins, again and again until it is through; returns how many
- * sessions it took. */
+/* The same run, asked to stop before it begins (one that trains from data: after its first step), again and
+ * again until it is through; returns how many sessions it took. */
 int support_train_stopping(struct support_train run);
 
 /* 64x64 scenes with captions, negatives and 8x8 patch labels. */
