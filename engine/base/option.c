@@ -283,6 +283,11 @@ void tl_options_destroy(struct tl_options **o_ptr)
     *o_ptr = NULL;
 }
 
+const struct tl_option *tl_options_table(const struct tl_options *o)
+{
+    return o->table;
+}
+
 bool tl_option_set(struct tl_options *o, const char *name, const char *text, enum tl_option_source source,
                    struct tl_err *err)
 {

@@ -9,6 +9,8 @@
  * sum"), {0},
  *     };
  *
+ * Flags may follow the help clause: TL_OPTION_INT(..., "denoising steps", TL_OPTION_FREE).
+ *
  * The macros refuse, at compile time, a field of another type than the row's. Names are written with dashes;
  * keys are found with dashes and underscores alike, and JSON gets underscores. Names need to be unique among
  * the tables that are used together.
@@ -40,6 +42,14 @@ struct tl_strings {
     size_t n;
 };
 
+enum tl_option_flag {
+    /* A run that is resumed may be given another value: it changes where the run ends or what is told of it,
+     * not what is learnt (a step count, an interval, a folder to write to). */
+    TL_OPTION_FREE = 1,
+    /* A path: another way to the same file is the same value, and one that has moved may be named anew. */
+    TL_OPTION_PLACE = 2,
+};
+
 /* A row. The table ends at name NULL. min == max == 0: no limits but the type's own. A REAL row's min of
  * DBL_MIN means above 0. No fallback: 0, false, NULL, empty; such a row is shown without a default. */
 struct tl_option {
@@ -52,56 +62,50 @@ struct tl_option {
     const char *const *names; /* ENUM: NULL-ended */
     const char *meta;         /* "N", "FILE": what the help calls the value */
     const char *help;         /* one clause; NULL hides the row from the help text */
+    unsigned flags;
 };
 
-#define TL_OPTION_INT(s, field, letter, name, fallback, min, max, meta, help)                                \
+/* One row; what stands behind the help clause is its flags. */
+#define TL_OPTION_ROW_(type_, offset_, letter_, name_, fallback_, min_, max_, names_, meta_, ...)            \
     {                                                                                                        \
-        name, letter, TL_OPTION_TYPE_INT,                                                                    \
-            _Generic(((s *)0)->field, int                                                                    \
-                     : offsetof(s, field)),                                                                  \
-            fallback, min, max, NULL, meta, help                                                             \
+        .name = name_, .letter = letter_, .type = TL_OPTION_TYPE_##type_, .offset = offset_,                 \
+        .fallback = fallback_, .min = min_, .max = max_, .names = names_, .meta = meta_, .help = __VA_ARGS__ \
     }
-#define TL_OPTION_REAL(s, field, letter, name, fallback, min, max, meta, help)                               \
-    {                                                                                                        \
-        name, letter, TL_OPTION_TYPE_REAL,                                                                   \
-            _Generic(((s *)0)->field, double                                                                 \
-                     : offsetof(s, field)),                                                                  \
-            fallback, min, max, NULL, meta, help                                                             \
-    }
-#define TL_OPTION_BOOL(s, field, letter, name, fallback, help)                                               \
-    {                                                                                                        \
-        name, letter, TL_OPTION_TYPE_BOOL,                                                                   \
-            _Generic(((s *)0)->field, bool                                                                   \
-                     : offsetof(s, field)),                                                                  \
-            fallback, 0, 0, NULL, NULL, help                                                                 \
-    }
-#define TL_OPTION_STRING(s, field, letter, name, fallback, meta, help)                                                                \
-    {                                                                                                                                 \
-        name, letter, TL_OPTION_TYPE_STRING, _Generic(((s *)0)->field, const char *: offsetof(s, field)), fallback, 0, 0, NULL,     \
-     meta, help \
-    }
-#define TL_OPTION_STRINGS(s, field, letter, name, fallback, meta, help)                                      \
-    {                                                                                                        \
-        name, letter, TL_OPTION_TYPE_STRINGS,                                                                \
-            _Generic(((s *)0)->field, struct tl_strings                                                      \
-                     : offsetof(s, field)),                                                                  \
-            fallback, 0, 0, NULL, meta, help                                                                 \
-    }
-#define TL_OPTION_ENUM(s, field, letter, name, fallback, names, help)                                        \
-    {                                                                                                        \
-        name, letter, TL_OPTION_TYPE_ENUM,                                                                   \
-            _Generic(((s *)0)->field, int                                                                    \
-                     : offsetof(s, field), unsigned                                                          \
-                     : offsetof(s, field)),                                                                  \
-            fallback, 0, 0, names, NULL, help                                                                \
-    }
-#define TL_OPTION_SEED(s, field, letter, name, fallback, help)                                               \
-    {                                                                                                        \
-        name, letter, TL_OPTION_TYPE_SEED,                                                                   \
-            _Generic(((s *)0)->field, uint64_t                                                               \
-                     : offsetof(s, field)),                                                                  \
-            fallback, 0, 0, NULL, "N", help                                                                  \
-    }
+#define TL_OPTION_TEXT_OFFSET_(s, field) _Generic(((s *)0)->field, const char * : offsetof(s, field))
+#define TL_OPTION_INT(s, field, letter, name, fallback, min, max, meta, ...)                                 \
+    TL_OPTION_ROW_(INT,                                                                                      \
+                   _Generic(((s *)0)->field, int                                                             \
+                            : offsetof(s, field)),                                                           \
+                   letter, name, fallback, min, max, NULL, meta, __VA_ARGS__)
+#define TL_OPTION_REAL(s, field, letter, name, fallback, min, max, meta, ...)                                \
+    TL_OPTION_ROW_(REAL,                                                                                     \
+                   _Generic(((s *)0)->field, double                                                          \
+                            : offsetof(s, field)),                                                           \
+                   letter, name, fallback, min, max, NULL, meta, __VA_ARGS__)
+#define TL_OPTION_BOOL(s, field, letter, name, fallback, ...)                                                \
+    TL_OPTION_ROW_(BOOL,                                                                                     \
+                   _Generic(((s *)0)->field, bool                                                            \
+                            : offsetof(s, field)),                                                           \
+                   letter, name, fallback, 0, 0, NULL, NULL, __VA_ARGS__)
+#define TL_OPTION_STRING(s, field, letter, name, fallback, meta, ...)                                        \
+    TL_OPTION_ROW_(STRING, TL_OPTION_TEXT_OFFSET_(s, field), letter, name, fallback, 0, 0, NULL, meta,       \
+                   __VA_ARGS__)
+#define TL_OPTION_STRINGS(s, field, letter, name, fallback, meta, ...)                                       \
+    TL_OPTION_ROW_(STRINGS,                                                                                  \
+                   _Generic(((s *)0)->field, struct tl_strings                                               \
+                            : offsetof(s, field)),                                                           \
+                   letter, name, fallback, 0, 0, NULL, meta, __VA_ARGS__)
+#define TL_OPTION_ENUM(s, field, letter, name, fallback, names, ...)                                         \
+    TL_OPTION_ROW_(ENUM,                                                                                     \
+                   _Generic(((s *)0)->field, int                                                             \
+                            : offsetof(s, field), unsigned                                                   \
+                            : offsetof(s, field)),                                                           \
+                   letter, name, fallback, 0, 0, names, NULL, __VA_ARGS__)
+#define TL_OPTION_SEED(s, field, letter, name, fallback, ...)                                                \
+    TL_OPTION_ROW_(SEED,                                                                                     \
+                   _Generic(((s *)0)->field, uint64_t                                                        \
+                            : offsetof(s, field)),                                                           \
+                   letter, name, fallback, 0, 0, NULL, "N", __VA_ARGS__)
 
 /* Weakest first. */
 enum tl_option_source { TL_FROM_DEFAULT, TL_FROM_FILE, TL_FROM_COMMAND };
@@ -118,6 +122,9 @@ void tl_options_destroy(struct tl_options **options);
  * first speaks. */
 bool tl_option_set(struct tl_options *options, const char *name, const char *text,
                    enum tl_option_source source, struct tl_err *err);
+
+/* The table that they are bound to. */
+const struct tl_option *tl_options_table(const struct tl_options *options);
 
 /* The row, or NULL. */
 const struct tl_option *tl_option_find(const struct tl_option *table, const char *name);
