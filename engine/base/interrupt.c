@@ -5,13 +5,13 @@
 #include <stddef.h>
 #include <string.h>
 
-static const int numbers[] = {SIGINT, SIGTERM};
+static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
 enum { N_NUMBERS = sizeof numbers / sizeof *numbers };
 
 static atomic_int asked;                           /* lock-free, so that a handler may touch it */
 static volatile sig_atomic_t is_caught[N_NUMBERS]; /* not those that were ignored already */
 
-/* The second signal ends the process whichever of the two it is, so both get their default back. */
+/* The second signal ends the process whichever of them it is, so all get their default back. */
 static void on_signal(int number)
 {
     atomic_store(&asked, number);

@@ -1,4 +1,4 @@
-/* Ctrl-C and kill: the first SIGINT or SIGTERM asks the running job to stop at the next good moment (it saves
+/* Ctrl-C, kill, a terminal that is closed: the first SIGINT, SIGTERM or SIGHUP asks the running job to stop at the next good moment (it saves
  * and returns TL_INTERRUPTED); a second one ends the process at once, as if nobody had caught it.
  *
  * The program installs the handlers; library code only asks. The flag is one for the process. */
@@ -9,7 +9,7 @@
 
 #include <tiller/err.h>
 
-/* Catches SIGINT and SIGTERM. Signals that are ignored already (nohup, a background job) stay ignored. */
+/* Catches SIGINT, SIGTERM and SIGHUP. Signals that are ignored already (nohup, a background job) stay ignored. */
 void tl_interrupt_install(void);
 
 /* Whether the job was asked to stop. Any thread, any time. */

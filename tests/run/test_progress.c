@@ -189,11 +189,11 @@ static int child_status(int first, int second, bool ignored)
 static void test_interrupt_signals(void **state)
 {
     (void)state;
-    static const int numbers[] = {SIGINT, SIGTERM};
-    for (int i = 0; i < 2; i++) {
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    for (int i = 0; i < 3; i++) {
         assert_int_equal(child_status(numbers[i], 0, false), 0);
         assert_int_equal(child_status(numbers[i], 0, true), 0);
-        for (int j = 0; j < 2; j++)
+        for (int j = 0; j < 3; j++)
             assert_int_equal(child_status(numbers[i], numbers[j], false), 1000 + numbers[j]);
     }
 }
