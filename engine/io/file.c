@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,10 +82,29 @@ void tl_file_abort(struct tl_file_out *out)
     *out = (struct tl_file_out){.fd = -1};
 }
 
+const char *tl_file_advice(int reason)
+{
+    switch (reason) {
+    case ENOSPC:
+    case EDQUOT:
+        return "; free some space";
+    case EFBIG:
+        return "; raise the limit on file sizes (ulimit -f)";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return "; choose a place that can be written";
+    default:
+        return "";
+    }
+}
+
 /* Records the reason, then leaves nothing behind. errno is read first. */
 static bool give_up(struct tl_file_out *out, const char *doing, struct tl_err *err)
 {
-    tl_err_set(err, TL_OUTPUT, "%s: cannot %s: %s", out->path, doing, strerror(errno));
+    int reason = errno;
+    tl_err_set(err, TL_OUTPUT, "%s: cannot %s: %s%s", out->path, doing, strerror(reason),
+               tl_file_advice(reason));
     tl_file_abort(out);
     return false;
 }
@@ -119,7 +139,8 @@ bool tl_file_begin(struct tl_file_out *out, const char *path, struct tl_err *err
             int reason = errno;
             free(temp);
             if (reason == EEXIST) continue;
-            return tl_err_set(err, TL_OUTPUT, "%s: cannot create: %s", path, strerror(reason));
+            return tl_err_set(err, TL_OUTPUT, "%s: cannot create: %s%s", path, strerror(reason),
+                              tl_file_advice(reason));
         }
         *out = (struct tl_file_out){.fd = fd, .path = strdup(path), .temp = temp, .buf = malloc(BUFFER)};
         if (out->path && out->buf) return true;
@@ -134,7 +155,8 @@ static bool write_all(int fd, const uint8_t *p, size_t n)
     while (n) {
         ssize_t done = write(fd, p, n < MOST_PIECE ? n : MOST_PIECE);
         if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return false;
+        if (done == 0) errno = ENOSPC; /* no progress: never seen on a plain file, but must not loop */
+        if (done <= 0) return false;
         p += done;
         n -= (size_t)done;
     }
@@ -208,9 +230,40 @@ bool tl_file_make_folder(const char *path, struct tl_err *err)
             if (!keep) break;
         }
     }
-    if (!ok) tl_err_set(err, TL_OUTPUT, "%s: cannot make the folder %s: %s", path, part, strerror(errno));
+    if (!ok) {
+        int reason = errno;
+        tl_err_set(err, TL_OUTPUT, "%s: cannot make the folder %s: %s%s", path, part, strerror(reason),
+                   tl_file_advice(reason));
+    }
     free(part);
     return ok;
+}
+
+/* ".tiller-PID-N.tmp" of a process that is no more: or of our own number, which is then an earlier one's. */
+static bool is_leftover(const char *name)
+{
+    long pid = 0;
+    unsigned number = 0;
+    int n = 0;
+    if (sscanf(name, ".tiller-%ld-%u.tmp%n", &pid, &number, &n) != 2 || n == 0 || name[n] || pid <= 0)
+        return false;
+    return pid == getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH);
+}
+
+void tl_file_remove_leftovers(const char *folder, int depth)
+{
+    struct tl_arena arena = {0};
+    const char *const *names = NULL;
+    size_t n = 0;
+    if (!tl_file_list(folder, &arena, &names, &n, NULL)) n = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct stat st;
+        const char *path = tl_path_join_in(&arena, folder, names[i]);
+        if (!path || lstat(path, &st) != 0) continue;
+        if (S_ISDIR(st.st_mode) && depth > 0) tl_file_remove_leftovers(path, depth - 1);
+        if (S_ISREG(st.st_mode) && is_leftover(names[i])) unlink(path);
+    }
+    tl_arena_finish(&arena);
 }
 
 bool tl_file_exists(const char *path)

@@ -37,6 +37,13 @@ bool tl_file_put(struct tl_file_out *out, const void *data, size_t n, struct tl_
 bool tl_file_commit(struct tl_file_out *out, struct tl_err *err);
 void tl_file_abort(struct tl_file_out *out);
 
+/* What to try after an errno of writing, as a clause "; ..." or "". */
+const char *tl_file_advice(int reason);
+
+/* Removes the temporary files that crashed processes left in a folder and `depth` levels below it. Files of a
+ * process that lives on this machine stay. Call it only where nothing else of ours may be writing. */
+void tl_file_remove_leftovers(const char *folder, int depth);
+
 /* Makes the folder and its parents; one that exists already is fine. */
 bool tl_file_make_folder(const char *path, struct tl_err *err);
 

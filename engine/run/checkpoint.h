@@ -4,12 +4,13 @@
  *         NAME.safetensors   a store each, F32 in kernel order, bit for bit
  *         NAME.bin           host bytes
  *         state.json         the caller's object
- *         manifest.json      {"format":1, "version", "step", "files":[{"name","bytes","sha256"}]}
+ *         manifest.json      {"format":1, "version", "step", "best", "files":[{"name","bytes","sha256"}]}
  *
  * A checkpoint is written as step-N.tmp, every file and the folder synced, renamed, the parent synced; only
  * then older ones are pruned. So at every moment, a crash or a full disk included, the newest finished one is
- * whole. One with a number that is not finite is refused and nothing is pruned. The caller holds the run's
- * lock (run_folder.h); one writer at a time.
+ * whole. "best" is the step that the caller called the best so far; it stands in each manifest, so that it
+ * changes together with the checkpoint that says so. One with a number that is not finite is refused and
+ * nothing is pruned. The caller holds the run's lock (run_folder.h); one writer at a time.
  *
  * Errors: TL_NUMERIC for a value that is not finite, TL_OUTPUT for writing, TL_BAD_INPUT for reading. */
 #ifndef TL_RUN_CHECKPOINT_H
@@ -46,6 +47,7 @@ struct tl_checkpoint_params {
     size_t n_blobs;
     const cJSON *state; /* an object; NULL: an empty one */
     int keep;           /* so many whole checkpoints stay, this one included; 0: 2 */
+    bool best;          /* the best so far: it stays, besides those, until another one is saved as the best */
     /* For tests: called before each change of the disk with the number of the change (from 0) and its name.
      * false: the change fails, as on a full disk. NULL: none. */
     bool (*fault)(void *user, int change, const char *what);
@@ -64,6 +66,11 @@ struct tl_checkpoint;
 /* The newest whose manifest verifies. Skipped ones are told to tl_log with the reason. Fails where none is
  * left. */
 struct tl_checkpoint *tl_checkpoint_open_newest(const char *run_folder, struct tl_err *err);
+/* The best one of those that can be used: what the newest whole manifest calls the best, else an older one's.
+ * TL_BAD_INPUT where none was called so, or it is damaged. */
+struct tl_checkpoint *tl_checkpoint_open_best(const char *run_folder, struct tl_err *err);
+/* Its step by the newest whole manifest, without a look at its bytes; -1: none. */
+int64_t tl_checkpoint_best_step(const char *run_folder);
 /* That one, verified. */
 struct tl_checkpoint *tl_checkpoint_open(const char *checkpoint_folder, struct tl_err *err);
 void tl_checkpoint_close(struct tl_checkpoint **checkpoint);

@@ -93,7 +93,9 @@ bool tl_checkpoint_sync_folder(const char *folder, struct tl_err *err)
 {
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool ok = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP);
-    if (!ok) tl_err_set(err, TL_OUTPUT, "%s: cannot sync: %s", folder, strerror(errno));
+    int reason = errno;
+    if (!ok)
+        tl_err_set(err, TL_OUTPUT, "%s: cannot sync: %s%s", folder, strerror(reason), tl_file_advice(reason));
     if (fd >= 0) close(fd);
     return ok;
 }

@@ -30,9 +30,14 @@ void tl_checkpoint_remove_unfinished(const char *checkpoints);
 /* Makes the names in a folder durable. */
 bool tl_checkpoint_sync_folder(const char *folder, struct tl_err *err);
 
-/* manifest.json over the files of the list (names in the folder), hashed as they lie on disk. */
-bool tl_checkpoint_write_manifest(const char *folder, int64_t step, const char *const *files, size_t n,
-                                  struct tl_err *err);
+/* manifest.json over the files of the list (names in the folder), hashed as they lie on disk. `best`: -1 for
+ * none. */
+bool tl_checkpoint_write_manifest(const char *folder, int64_t step, int64_t best, const char *const *files,
+                                  size_t n, struct tl_err *err);
+
+/* What the manifest of a checkpoint calls the best step, files' sizes checked: -1 where it calls none; false
+ * where it is not whole. */
+bool tl_checkpoint_says_best(const char *folder, int64_t *out_best);
 
 /* Reads the manifest and checks every file's size and, with `deep`, its hash. The caller ends the result with
  * cJSON_Delete. */

@@ -107,6 +107,59 @@ struct tl_checkpoint *tl_checkpoint_open_newest(const char *run_folder, struct t
     return c;
 }
 
+/* Steps newest first, in the arena; false where there are none. */
+static bool list_steps(const char *run_folder, struct tl_arena *arena, const char **out_folder,
+                       int64_t **out_steps, size_t *out_n)
+{
+    *out_folder = tl_path_join_in(arena, run_folder, "checkpoints");
+    return *out_folder && tl_checkpoint_list(*out_folder, arena, out_steps, out_n, NULL) && *out_n;
+}
+
+int64_t tl_checkpoint_best_step(const char *run_folder)
+{
+    struct tl_arena arena = {0};
+    const char *folder;
+    int64_t *steps = NULL, best = -1;
+    size_t n = 0;
+    bool found = !list_steps(run_folder, &arena, &folder, &steps, &n);
+    for (size_t i = 0; !found && i < n; i++) {
+        char name[32];
+        const char *path = tl_path_join_in(&arena, folder, tl_checkpoint_name(steps[i], name));
+        found = path && tl_checkpoint_says_best(path, &best);
+    }
+    tl_arena_finish(&arena);
+    return best;
+}
+
+struct tl_checkpoint *tl_checkpoint_open_best(const char *run_folder, struct tl_err *err)
+{
+    struct tl_arena arena = {0};
+    const char *folder;
+    struct tl_err why = {0};
+    struct tl_checkpoint *c = NULL;
+    int64_t *steps = NULL, last = -1;
+    size_t n = 0;
+    if (!list_steps(run_folder, &arena, &folder, &steps, &n)) n = 0;
+    for (size_t i = 0; !c && i < n; i++) {
+        char name[32];
+        int64_t best;
+        const char *path = tl_path_join_in(&arena, folder, tl_checkpoint_name(steps[i], name));
+        if (!path || !tl_checkpoint_says_best(path, &best) || best < 0 || best == last) continue;
+        struct tl_err reason = {0};
+        path = tl_path_join_in(&arena, folder, tl_checkpoint_name(best, name));
+        c = path ? open_step(path, best, &reason) : NULL;
+        if (!c) tl_log(TL_LOG_WARN, "checkpoint %s, the best, skipped: %s", name, reason.text);
+        if (!c && !why.code) why = reason;
+        last = best;
+    }
+    if (!c && why.code)
+        tl_err_set(err, why.code, "%s: its best checkpoint cannot be used: %s", run_folder, why.text);
+    else if (!c)
+        tl_err_set(err, TL_BAD_INPUT, "%s: has no checkpoint that is marked as the best", run_folder);
+    tl_arena_finish(&arena);
+    return c;
+}
+
 int64_t tl_checkpoint_step(const struct tl_checkpoint *c)
 {
     return c->step;

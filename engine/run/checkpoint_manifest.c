@@ -36,8 +36,8 @@ static cJSON *file_json(const char *folder, const char *name, struct tl_err *err
     return NULL;
 }
 
-bool tl_checkpoint_write_manifest(const char *folder, int64_t step, const char *const *files, size_t n,
-                                  struct tl_err *err)
+bool tl_checkpoint_write_manifest(const char *folder, int64_t step, int64_t best, const char *const *files,
+                                  size_t n, struct tl_err *err)
 {
     struct tl_str path = {0};
     cJSON *manifest = cJSON_CreateObject(), *list = NULL;
@@ -45,6 +45,7 @@ bool tl_checkpoint_write_manifest(const char *folder, int64_t step, const char *
     bool ok = manifest && !path.failed && cJSON_AddNumberToObject(manifest, "format", TL_CHECKPOINT_FORMAT) &&
               cJSON_AddStringToObject(manifest, "version", TL_VERSION) &&
               cJSON_AddNumberToObject(manifest, "step", (double)step) &&
+              (best < 0 || cJSON_AddNumberToObject(manifest, "best", (double)best)) &&
               (list = cJSON_AddArrayToObject(manifest, "files"));
     for (size_t i = 0; ok && i < n; i++) {
         cJSON *item = file_json(folder, files[i], err);
@@ -118,4 +119,15 @@ cJSON *tl_checkpoint_verify(const char *folder, bool deep, int64_t *out_step, st
     if (manifest && check_manifest(folder, manifest, deep, out_step, err)) return manifest;
     cJSON_Delete(manifest);
     return NULL;
+}
+
+bool tl_checkpoint_says_best(const char *folder, int64_t *out_best)
+{
+    int64_t step = -1;
+    cJSON *manifest = tl_checkpoint_verify(folder, false, &step, NULL);
+    *out_best = -1;
+    bool ok = manifest && tl_json_int(manifest, "best", -1, out_best, NULL) && *out_best <= step;
+    if (!ok) *out_best = -1;
+    cJSON_Delete(manifest);
+    return ok;
 }

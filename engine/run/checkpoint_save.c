@@ -17,7 +17,7 @@
 
 struct saver {
     const struct tl_checkpoint_params *params;
-    int64_t step;
+    int64_t step, best; /* best: -1 for none */
     struct tl_arena arena;
     const char *run, *checkpoints, *temp, *final; /* paths */
     const char **files;                           /* names within the checkpoint */
@@ -136,7 +136,7 @@ static bool write_files(struct saver *s)
             return false;
     }
     return save_state(s) && change(s, "manifest.json") &&
-           tl_checkpoint_write_manifest(s->temp, s->step, s->files, s->n_files, s->err);
+           tl_checkpoint_write_manifest(s->temp, s->step, s->best, s->files, s->n_files, s->err);
 }
 
 static bool make_temp(struct saver *s)
@@ -144,7 +144,9 @@ static bool make_temp(struct saver *s)
     if (!change(s, "folder") || !tl_file_make_folder(s->checkpoints, s->err)) return false;
     tl_checkpoint_remove_unfinished(s->checkpoints);
     if (mkdir(s->temp, 0777) == 0) return true;
-    return tl_err_set(s->err, TL_OUTPUT, "%s: cannot make the folder: %s", s->temp, strerror(errno));
+    int reason = errno;
+    return tl_err_set(s->err, TL_OUTPUT, "%s: cannot make the folder: %s%s", s->temp, strerror(reason),
+                      tl_file_advice(reason));
 }
 
 /* The new folder takes the name. One of the same step that stands there (a resume came by again) changes
@@ -160,9 +162,10 @@ static bool publish(struct saver *s)
     } else {
         ok = tl_checkpoint_remove(s->final) && rename(s->temp, s->final) == 0;
     }
+    int reason = errno;
     if (!ok)
-        return tl_err_set(s->err, TL_OUTPUT, "%s: cannot rename to %s: %s", s->temp, s->final,
-                          strerror(errno));
+        return tl_err_set(s->err, TL_OUTPUT, "%s: cannot rename to %s: %s%s", s->temp, s->final,
+                          strerror(reason), tl_file_advice(reason));
     return change(s, "sync") && tl_checkpoint_sync_folder(s->checkpoints, s->err) &&
            tl_checkpoint_sync_folder(s->run, s->err);
 }
@@ -180,26 +183,52 @@ static bool prune_one(struct saver *s, int64_t step)
     return true;
 }
 
-/* Whole ones count; those that do not verify (sizes only: hashing all would take long) stay until so many
- * whole ones are newer. */
+static const char *path_of(struct saver *s, int64_t step)
+{
+    char name[32];
+    const char *path = tl_path_join_in(&s->arena, s->checkpoints, tl_checkpoint_name(step, name));
+    return path ? path : "";
+}
+
+/* The best so far: this one, or what the newest whole checkpoint before it says. */
+static void find_best(struct saver *s)
+{
+    int64_t *steps;
+    size_t n;
+    s->best = s->params->best ? s->step : -1;
+    if (s->params->best || !tl_checkpoint_list(s->checkpoints, &s->arena, &steps, &n, NULL)) return;
+    for (size_t i = 0; i < n; i++)
+        if (steps[i] < s->step && tl_checkpoint_says_best(path_of(s, steps[i]), &s->best)) return;
+}
+
+/* Marks the steps that stay: the newest `keep` whole ones, those that do not verify in between (sizes only:
+ * hashing all would take long), and what each of them calls the best. */
+static void choose(struct saver *s, const int64_t *steps, size_t n, bool *stays)
+{
+    int kept = 0, keep = s->params->keep > 0 ? s->params->keep : 2;
+    for (size_t i = 0; i < n && kept < keep; i++) {
+        int64_t best = -1;
+        if (steps[i] > s->step) continue;
+        stays[i] = true;
+        kept += tl_checkpoint_says_best(path_of(s, steps[i]), &best);
+        for (size_t j = i; j < n && best >= 0; j++) stays[j] = stays[j] || steps[j] == best;
+    }
+}
+
 static void prune(struct saver *s)
 {
     int64_t *steps;
     size_t n;
-    int kept = 0, keep = s->params->keep > 0 ? s->params->keep : 2;
     struct tl_err *caller = s->err, why = {0};
     s->err = &why; /* the new checkpoint is safe: whatever happens now is no failure of saving */
     bool ok = tl_checkpoint_list(s->checkpoints, &s->arena, &steps, &n, &why);
+    bool *stays = ok ? tl_arena_alloc(&s->arena, n + 1, sizeof *stays) : NULL;
+    ok = stays != NULL;
+    if (ok) memset(stays, 0, n * sizeof *stays);
+    if (ok) choose(s, steps, n, stays);
     for (size_t i = 0; ok && i < n; i++) {
         char name[32];
-        int64_t found = -1;
-        if (steps[i] <= s->step && kept < keep) {
-            const char *path = tl_path_join_in(&s->arena, s->checkpoints, tl_checkpoint_name(steps[i], name));
-            cJSON *manifest = path ? tl_checkpoint_verify(path, false, &found, NULL) : NULL;
-            kept += manifest != NULL;
-            cJSON_Delete(manifest);
-            continue;
-        }
+        if (stays[i]) continue;
         if (steps[i] > s->step) {
             tl_log(TL_LOG_INFO, "%s/%s: removed, the run went on from an earlier checkpoint", s->checkpoints,
                    tl_checkpoint_name(steps[i], name));
@@ -231,6 +260,7 @@ bool tl_checkpoint_save(const char *run_folder, int64_t step, const struct tl_ch
     bool ok = step >= 0 || tl_err_set(&why, TL_FAIL, "step %lld cannot be", (long long)step);
     ok = ok && begin(&s, run_folder);
     bool made = ok && make_temp(&s);
+    if (made) find_best(&s);
     ok = made && write_files(&s) && publish(&s);
     if (made && tl_file_exists(s.temp)) tl_checkpoint_remove(s.temp); /* unfinished, or what was exchanged */
     if (ok) prune(&s);
