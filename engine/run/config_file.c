@@ -8,6 +8,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include "io/option_json.h"
+#include "run/resume_check.h"
 
 bool tl_config_read(struct tl_options *const *sets, size_t n_sets, const char *path, struct tl_err *err)
 {
@@ -33,10 +34,18 @@ bool tl_config_read_run(struct tl_options *const *sets, size_t n_sets, const cha
 {
     struct tl_str path = {0};
     tl_path_join(&path, folder, "config.json");
-    bool ok = path.data && !path.failed && tl_config_read(sets, n_sets, path.data, err);
-    if (ok) tl_path_join(&path, folder, "run.json");
-    ok = ok && !path.failed && (!tl_file_exists(path.data) || read_seed(sets, n_sets, path.data, err));
+    cJSON *config = path.data && !path.failed ? tl_json_read(path.data, err) : NULL;
+    bool ok = config != NULL, has_seed = tl_json_get(config, "seed") != NULL;
+    for (size_t i = 0; ok && i < n_sets; i++) ok = tl_resume_check(sets[i], config, true, err);
+    if (config && !ok) tl_err_add(err, "%s", folder);
+    if (ok && !tl_options_from_json(sets, n_sets, config, TL_FROM_FILE, err))
+        ok = tl_err_add(err, "%s", path.data);
+    if (ok && !has_seed) { /* it stood in run.json alone */
+        tl_path_join(&path, folder, "run.json");
+        ok = !path.failed && (!tl_file_exists(path.data) || read_seed(sets, n_sets, path.data, err));
+    }
     if (!ok) tl_err_set(err, TL_FAIL, "out of memory");
+    cJSON_Delete(config);
     tl_str_finish(&path);
     return ok;
 }

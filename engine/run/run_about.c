@@ -34,8 +34,7 @@ static bool add_now(cJSON *object, const char *key)
     return add_text(object, key, text);
 }
 
-/* Beyond 2^53 as a string, as in config.json. */
-static cJSON *seed_json(uint64_t v)
+cJSON *tl_run_seed_json(uint64_t v)
 {
     char text[32];
     if (v <= 1ull << 53) return cJSON_CreateNumber((double)v);
@@ -48,7 +47,7 @@ static cJSON *seeds_json(const struct tl_run_about *about)
     cJSON *object = cJSON_CreateObject();
     bool ok = object != NULL;
     for (size_t i = 0; ok && i < about->n_seeds; i++)
-        ok = add(object, about->seeds[i].name, seed_json(about->seeds[i].value));
+        ok = add(object, about->seeds[i].name, tl_run_seed_json(about->seeds[i].value));
     if (ok) return object;
     cJSON_Delete(object);
     return NULL;
@@ -99,23 +98,36 @@ static const char *hash_of(const cJSON *inputs, const char *name)
     return NULL;
 }
 
-static void warn_changed(const char *folder, const cJSON *before, const cJSON *now)
+/* `now` is the list that inputs_json made of about->inputs. */
+static bool check_inputs(const char *folder, const struct tl_run_about *about, const cJSON *before,
+                         const cJSON *now, struct tl_err *err)
 {
-    const cJSON *item;
-    cJSON_ArrayForEach(item, now)
-    {
-        const char *name = NULL, *path = NULL, *hash = NULL;
-        if (!tl_json_string(item, "name", "", &name, NULL) ||
-            !tl_json_string(item, "path", "", &path, NULL) ||
-            !tl_json_string(item, "sha256", "", &hash, NULL)) {
-            continue;
-        }
-        const char *old = hash_of(before, name);
-        if (old && strcmp(old, hash) != 0) {
-            tl_log(TL_LOG_WARN, "%s: %s (%s) is no longer the file that the run began with", folder, name,
-                   path);
-        }
+    for (size_t i = 0; i < about->n_inputs; i++) {
+        const struct tl_run_input *in = &about->inputs[i];
+        const char *hash = hash_of(now, in->name), *old = hash_of(before, in->name);
+        if (!old || !hash || strcmp(old, hash) == 0) continue;
+        if (!in->harmless)
+            return tl_err_set(err, TL_BAD_INPUT,
+                              "%s (%s) is no longer the file that the run in %s began with; put it back, or "
+                              "begin another run",
+                              in->path, in->name, folder);
+        tl_log(TL_LOG_WARN, "%s: %s (%s) is no longer the file that the run began with", folder, in->name,
+               in->path);
     }
+    return true;
+}
+
+/* Neither stops a run, but its numbers may part in the last digits from those of the beginning. */
+static void warn_of_machine(const char *folder, const struct tl_run_about *about, const cJSON *object)
+{
+    const char *version = NULL, *device = NULL;
+    if (tl_json_string(object, "version", NULL, &version, NULL) && version && strcmp(version, TL_VERSION))
+        tl_log(TL_LOG_WARN, "%s: begun by version %s, goes on with %s: its numbers may differ a little",
+               folder, version, TL_VERSION);
+    if (tl_json_string(tl_json_get(object, "device"), "name", NULL, &device, NULL) && device &&
+        about->device_name && strcmp(device, about->device_name))
+        tl_log(TL_LOG_WARN, "%s: begun on %s, goes on with %s: its numbers will differ in the last digits",
+               folder, device, about->device_name);
 }
 
 static bool write_about(const struct tl_run_folder *f, const cJSON *value, struct tl_err *err)
@@ -149,13 +161,14 @@ static bool has_about(const struct tl_run_folder *f)
 bool tl_run_folder_write_about(const struct tl_run_folder *f, const struct tl_run_about *about,
                                struct tl_err *err)
 {
-    bool again = f->resumes && has_about(f);
+    bool again = f->begun && has_about(f);
     cJSON *object = again ? tl_run_folder_read_about(f, err) : cJSON_CreateObject();
     cJSON *inputs = object ? inputs_json(about, err) : NULL;
     bool ok = object && inputs;
     if (ok && again) {
-        warn_changed(f->path, tl_json_get(object, "inputs"), inputs);
-        ok = add_resume(object, about);
+        ok = check_inputs(f->path, about, tl_json_get(object, "inputs"), inputs, err) &&
+             add_resume(object, about);
+        if (ok) warn_of_machine(f->path, about, object);
     } else if (ok) {
         ok = add_session(object, about) && add(object, "seeds", seeds_json(about)) &&
              cJSON_AddItemToObject(object, "inputs", inputs);

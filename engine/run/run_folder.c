@@ -12,6 +12,7 @@
 #include <tiller/log.h>
 
 #include "io/file.h"
+#include "run/checkpoint_folder.h"
 
 /* "2026-01-31T12:00:00Z" */
 static const char *now_text(char out[32])
@@ -63,10 +64,12 @@ static bool say_busy(int fd, const char *path, struct tl_err *err)
     }
     if (!pid)
         return tl_err_set(err, TL_BUSY,
-                          "%s: another process works in this folder; choose another one, or wait", path);
-    return tl_err_set(err, TL_BUSY,
-                      "%s: process %ld on %s works in this folder since %s; choose another one, or wait",
-                      path, pid, host, since);
+                          "%s: another process works in this folder; wait for it, or choose another folder",
+                          path);
+    return tl_err_set(
+        err, TL_BUSY,
+        "%s: process %ld on %s works in this folder since %s; wait for it, or choose another folder", path,
+        pid, host, since);
 }
 
 static bool write_holder(int fd)
@@ -84,10 +87,15 @@ static bool take_lock(struct tl_run_folder *f, struct tl_err *err)
     f->lock = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     bool ok = f->lock >= 0;
     if (!ok) {
-        tl_err_set(err, TL_OUTPUT, "%s: cannot open: %s", path.data, strerror(errno));
+        int reason = errno;
+        tl_err_set(err, TL_OUTPUT, "%s: cannot open: %s%s", path.data, strerror(reason),
+                   tl_file_advice(reason));
     } else if (flock(f->lock, LOCK_EX | LOCK_NB) == 0) {
-        ok = write_holder(f->lock) ||
-             tl_err_set(err, TL_OUTPUT, "%s: cannot write: %s", path.data, strerror(errno));
+        ok = write_holder(f->lock);
+        int reason = errno;
+        if (!ok)
+            tl_err_set(err, TL_OUTPUT, "%s: cannot write: %s%s", path.data, strerror(reason),
+                       tl_file_advice(reason));
     } else if (errno == EWOULDBLOCK) {
         ok = say_busy(f->lock, f->path, err);
     } else { /* some network file systems have no locks */
@@ -100,14 +108,34 @@ static bool take_lock(struct tl_run_folder *f, struct tl_err *err)
 
 static bool check_mode(struct tl_run_folder *f, enum tl_run_mode mode, struct tl_err *err)
 {
-    f->resumes = tl_run_folder_is_run(f->path);
-    if (mode == TL_RUN_NEW && f->resumes) {
-        return tl_err_set(err, TL_USAGE, "%s: holds another run; choose another folder, or resume that one",
-                          f->path);
+    f->begun = tl_run_folder_is_run(f->path);
+    if (mode == TL_RUN_NEW && f->begun) {
+        return tl_err_set(err, TL_USAGE,
+                          "%s: holds another run; choose another folder, or resume that one with --resume %s",
+                          f->path, f->path);
     }
-    if (mode == TL_RUN_RESUME && !f->resumes)
+    if (mode == TL_RUN_RESUME && !f->begun)
         return tl_err_set(err, TL_USAGE, "%s: holds no run to resume", f->path);
     return true;
+}
+
+/* Under the lock nobody else writes here: what is unfinished was left by a crash. */
+static bool look_around(struct tl_run_folder *f, struct tl_err *err)
+{
+    enum { DEPTH = 3 }; /* samples/step-N/NAME, model/unet/NAME */
+    struct tl_arena arena = {0};
+    int64_t *steps = NULL;
+    size_t n = 0;
+    const char *checkpoints = tl_path_join_in(&arena, f->path, "checkpoints");
+    bool ok = checkpoints || tl_err_set(err, TL_OUTPUT, "%s: out of memory", f->path);
+    if (ok) {
+        tl_file_remove_leftovers(f->path, DEPTH);
+        tl_checkpoint_remove_unfinished(checkpoints);
+        ok = tl_checkpoint_list(checkpoints, &arena, &steps, &n, err);
+    }
+    f->resumes = f->begun && n > 0;
+    tl_arena_finish(&arena);
+    return ok;
 }
 
 struct tl_run_folder *tl_run_folder_open(const char *path, enum tl_run_mode mode, struct tl_err *err)
@@ -119,7 +147,9 @@ struct tl_run_folder *tl_run_folder_open(const char *path, enum tl_run_mode mode
     if (!f->path) goto no_memory;
     if (mode == TL_RUN_RESUME && !check_mode(f, mode, err))
         goto fail; /* makes no folder for a mistyped name */
-    if (!tl_file_make_folder(path, err) || !take_lock(f, err) || !check_mode(f, mode, err)) goto fail;
+    if (!tl_file_make_folder(path, err) || !take_lock(f, err) || !check_mode(f, mode, err) ||
+        !look_around(f, err))
+        goto fail;
     return f;
 no_memory:
     tl_err_set(err, TL_OUTPUT, "%s: out of memory", path);

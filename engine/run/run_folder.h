@@ -30,10 +30,11 @@ enum tl_run_mode {
 struct tl_run_folder {
     char *path;   /* owns */
     int lock;     /* file descriptor of run.lock; owns */
-    bool resumes; /* a run was there already */
+    bool begun;   /* a run was begun here already */
+    bool resumes; /* and it has a checkpoint to go on from; else it starts over */
 };
 
-/* Makes the folder where it is missing, locks it. What a run left there is not touched. */
+/* Makes the folder where it is missing, locks it, removes what crashed processes left unfinished. */
 struct tl_run_folder *tl_run_folder_open(const char *path, enum tl_run_mode mode, struct tl_err *err);
 /* Frees the lock. Takes empty ones. */
 void tl_run_folder_close(struct tl_run_folder **folder);
@@ -57,6 +58,7 @@ struct tl_run_input {
     const char *name;   /* "prompts": what it is to the run */
     const char *path;   /* of a file */
     const char *sha256; /* NULL: computed here */
+    bool harmless;      /* a resumed run may have another one */
 };
 struct tl_run_about {
     const char *command; /* NULL: not known */
@@ -68,8 +70,9 @@ struct tl_run_about {
     int64_t step; /* of the checkpoint that is resumed from */
 };
 
-/* run.json of a new run; in one that is resumed, one more entry of "resumes", and a warning (tl_log) for
- * every input whose hash is no longer that of the beginning. */
+/* run.json of a new run; in one that was begun, one more entry of "resumes", and a warning (tl_log) if the
+ * program's version or the device is another. An input whose hash is no longer that of the beginning is
+ * refused by name (TL_BAD_INPUT); where it is harmless, warned of. */
 bool tl_run_folder_write_about(const struct tl_run_folder *folder, const struct tl_run_about *about,
                                struct tl_err *err);
 
@@ -79,6 +82,9 @@ bool tl_run_folder_note(const struct tl_run_folder *folder, const char *key, cJS
                         struct tl_err *err);
 /* The whole run.json; the caller ends it with cJSON_Delete. */
 cJSON *tl_run_folder_read_about(const struct tl_run_folder *folder, struct tl_err *err);
+
+/* A seed as config.json and run.json have it: beyond 2^53 a string. NULL if out of memory. */
+cJSON *tl_run_seed_json(uint64_t seed);
 
 /* Makes samples/step-00001000 and gives its path. */
 bool tl_run_folder_samples(const struct tl_run_folder *folder, int64_t step, struct tl_str *out_path,

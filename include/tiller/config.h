@@ -9,7 +9,9 @@
  */
 bool tl_config_read(struct tl_options *const *sets, size_t n_sets, const char *path, struct tl_err *err);
 
-/* What a run was begun with: its config.json, and run.json's seed as the option "seed". */
+/* What the run in `folder` was begun with: its config.json (in runs of older versions, run.json's seed as the
+ * option "seed"). A value that was given otherwise by now, on the command line or in a file, is TL_USAGE
+ * unless its row is free (option.h): a resumed run keeps what it was begun with. */
 bool tl_config_read_run(struct tl_options *const *sets, size_t n_sets, const char *folder,
                         struct tl_err *err);
 

@@ -7,8 +7,8 @@
 
 #include <tiller/version.h>
 
+#include "io/file.h"
 #include "run/run_folder.h"
-#include "run/run_metrics.h"
 #include "support_folder.h"
 
 static void test_new_resume_auto(void **state)
@@ -23,7 +23,7 @@ static void test_new_resume_auto(void **state)
 
     struct tl_run_folder *f = tl_run_folder_open(path, TL_RUN_NEW, &err);
     check_ok(f != NULL, &err);
-    assert_false(f->resumes);
+    assert_false(f->begun || f->resumes);
     tl_run_folder_close(&f);
     f = tl_run_folder_open(path, TL_RUN_NEW, &err); /* nothing was written: not yet a run */
     check_ok(f != NULL, &err);
@@ -41,12 +41,17 @@ static void test_new_resume_auto(void **state)
     for (int mode = TL_RUN_RESUME; mode <= TL_RUN_AUTO; mode++) {
         f = tl_run_folder_open(path, mode, &err);
         check_ok(f != NULL, &err);
-        assert_true(f->resumes);
+        assert_true(f->begun && !f->resumes); /* nothing to go on from yet */
         config = tl_run_folder_read_config(f, &err);
         assert_true(tl_json_get(config, "steps")->valuedouble == 8);
         cJSON_Delete(config);
         tl_run_folder_close(&f);
     }
+    check_ok(tl_file_make_folder(support_path(path, "checkpoints/step-00000004"), &err), &err);
+    f = tl_run_folder_open(path, TL_RUN_RESUME, &err);
+    check_ok(f != NULL, &err);
+    assert_true(f->begun && f->resumes);
+    tl_run_folder_close(&f);
     tl_run_folder_close(&f); /* an empty one is fine */
 }
 
@@ -67,6 +72,44 @@ static void test_each_kind_of_run_is_seen(void **state)
     struct tl_err err = {0};
     assert_null(tl_run_folder_open(support_path(*state, "plain"), TL_RUN_NEW, &err));
     assert_int_equal(err.code, TL_OUTPUT);
+}
+
+/* What crashed processes left unfinished goes when the folder is opened; what is not ours stays. */
+static void test_leftovers(void **state)
+{
+    static const char *const gone[] = {".tiller-999999999-0.tmp", "lora/.tiller-999999999-12.tmp",
+                                       "samples/step-00000001/.tiller-999999999-1.tmp",
+                                       "model/unet/.tiller-999999999-3.tmp",
+                                       "checkpoints/step-00000002.tmp/x"},
+                             *const stay[] = {".tiller-1-0.tmp", ".tiller-999999999-0.tmp.png",
+                                              ".tiller-x-0.tmp", "notes.tmp", "checkpoints/mine.tmp"};
+    struct tl_err err = {0};
+    char run[256];
+    strcpy(run, support_path(*state, "left"));
+    static const char *const folders[] = {"lora", "samples/step-00000001", "model/unet",
+                                          "checkpoints/step-00000002.tmp"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        check_ok(tl_file_make_folder(support_path(run, "%s", folders[i]), &err), &err);
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
+        support_write(support_path(run, "%s", gone[i]), "x");
+    for (size_t i = 0; i < sizeof stay / sizeof *stay; i++)
+        support_write(support_path(run, "%s", stay[i]), "x");
+    support_write(support_path(run, ".tiller-%ld-77.tmp", (long)getpid()),
+                  "x"); /* our number's earlier owner */
+    struct tl_run_folder *f = tl_run_folder_open(run, TL_RUN_RESUME, &err);
+    check_ok(f != NULL, &err);
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
+        if (support_exists(support_path(run, "%s", gone[i]))) fail_msg("%s is left", gone[i]);
+    for (size_t i = 0; i < sizeof stay / sizeof *stay; i++)
+        if (!support_exists(support_path(run, "%s", stay[i]))) fail_msg("%s was removed", stay[i]);
+    assert_false(support_exists(support_path(run, ".tiller-%ld-77.tmp", (long)getpid())));
+    assert_true(f->begun && !f->resumes);
+    /* another process does not clean under the holder's hands */
+    support_write(support_path(run, "%s", gone[0]), "x");
+    assert_null(tl_run_folder_open(run, TL_RUN_AUTO, &err));
+    assert_int_equal(err.code, TL_BUSY);
+    assert_true(support_exists(support_path(run, "%s", gone[0])));
+    tl_run_folder_close(&f);
 }
 
 /* One process holds the lock; another is told its id; when the holder is killed the lock is free. */
@@ -149,8 +192,8 @@ static void test_about(void **state)
     check_ok(f != NULL, &err);
     support_write(support_path(path, "prompts.txt"), "abc");
     const struct tl_run_seed seeds[] = {{"seed", 7}, {"large", UINT64_MAX}};
-    const struct tl_run_input inputs[] = {{"prompts", support_path(path, "prompts.txt"), NULL},
-                                          {"model", "elsewhere", "feed"}};
+    const struct tl_run_input inputs[] = {{.name = "prompts", .path = support_path(path, "prompts.txt")},
+                                          {.name = "model", .path = "elsewhere", .sha256 = "feed"}};
     struct tl_run_about about = {.command = "tiller train \"x\"",
                                  .device_name = "cpu",
                                  .device_description = "2 threads",
@@ -181,8 +224,19 @@ static void test_about(void **state)
     assert_null(strstr(text, "resumes"));
     free(text);
 
-    /* A resume adds to it, keeps what was there, and sees that a file has changed. */
+    /* A resume adds to it, keeps what was there, and sees that a file has changed: one that matters is
+     * refused and leaves no entry. */
     support_write(support_path(path, "prompts.txt"), "abd");
+    f = tl_run_folder_open(path, TL_RUN_RESUME, &err);
+    check_ok(f != NULL, &err);
+    assert_false(tl_run_folder_write_about(f, &about, &err));
+    assert_int_equal(err.code, TL_BAD_INPUT);
+    assert_non_null(strstr(err.text, "prompts.txt (prompts) is no longer the file that the run in"));
+    tl_run_folder_close(&f);
+    tl_err_clear(&err);
+    struct tl_run_input harmless[] = {inputs[0], inputs[1]};
+    harmless[0].harmless = true;
+    about.inputs = harmless;
     for (int i = 0; i < 2; i++) {
         support_log_start();
         f = tl_run_folder_open(path, TL_RUN_RESUME, &err);
@@ -192,10 +246,17 @@ static void test_about(void **state)
         check_ok(tl_run_folder_write_about(f, &about, &err), &err);
         tl_run_folder_close(&f);
         assert_non_null(strstr(support_log(), "prompts.txt) is no longer the file that the run began with"));
+        assert_non_null(strstr(support_log(), "begun on cpu, goes on with vulkan:0"));
         assert_null(strstr(support_log(), "elsewhere"));
+        assert_null(strstr(support_log(), "version"));
     }
     f = tl_run_folder_open(path, TL_RUN_RESUME, &err);
     cJSON *json = tl_run_folder_read_about(f, &err);
+    support_log_start();
+    check_ok(tl_run_folder_note(f, "version", cJSON_CreateString("0.0.1"), &err) &&
+                 tl_run_folder_write_about(f, &about, &err),
+             &err);
+    assert_non_null(strstr(support_log(), "begun by version 0.0.1, goes on with " TL_VERSION));
     tl_run_folder_close(&f);
     check_ok(json != NULL, &err);
     const cJSON *resumes = tl_json_get(json, "resumes");
@@ -210,7 +271,7 @@ static void test_about_missing_input(void **state)
 {
     struct tl_err err = {0};
     struct tl_run_folder *f = tl_run_folder_open(support_path(*state, "missing"), TL_RUN_NEW, &err);
-    const struct tl_run_input input = {"prompts", support_path(*state, "no-such.txt"), NULL};
+    const struct tl_run_input input = {.name = "prompts", .path = support_path(*state, "no-such.txt")};
     const struct tl_run_about about = {.inputs = &input, .n_inputs = 1};
     assert_false(tl_run_folder_write_about(f, &about, &err));
     assert_int_equal(err.code, TL_BAD_INPUT);
@@ -231,151 +292,17 @@ static void test_samples(void **state)
     tl_run_folder_close(&f);
 }
 
-/* ---- metrics ---- */
-
-static void append(struct tl_run_metrics *m, const char *phase, int64_t step, double loss)
-{
-    struct tl_err err = {0};
-    const struct tl_run_metric values[] = {{"loss", loss}, {"rate", 1e-4}};
-    check_ok(tl_run_metrics_append(m, phase, step, values, 2, &err), &err);
-}
-
-/* Rows without the clock, joined. */
-static char *rows_of(const char *path)
-{
-    char *text = support_read(path), *out = calloc(1, 1 << 16), *save = NULL;
-    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        char *time = strstr(line, ",\"time\":");
-        if (time) strcpy(time, "}");
-        strcat(strcat(out, line), "\n");
-    }
-    free(text);
-    return out;
-}
-
-static void test_metrics(void **state)
-{
-    struct tl_err err = {0};
-    const char *file = support_path(*state, "metrics.jsonl");
-    struct tl_run_metrics *m = tl_run_metrics_open(*state, -1, &err);
-    check_ok(m != NULL, &err);
-    time_t before = time(NULL);
-    append(m, "train", 1, 0.1);
-    append(m, "train", 2, 1.0 / 3);
-    /* What is not finite is refused by name and leaves no trace. */
-    const double bad[] = {NAN, INFINITY, -INFINITY};
-    for (int i = 0; i < 3; i++) {
-        const struct tl_run_metric values[] = {{"loss", 1}, {"kl", bad[i]}};
-        tl_err_clear(&err);
-        assert_false(tl_run_metrics_append(m, "train", 3, values, 2, &err));
-        assert_int_equal(err.code, TL_NUMERIC);
-        assert_non_null(strstr(err.text, "step 3: kl is "));
-    }
-    const struct tl_run_metric taken = {"time", 1};
-    assert_false(tl_run_metrics_append(m, "train", 3, &taken, 1, NULL));
-    append(m, "eval", 2, 0.5);
-    tl_err_clear(&err);
-    check_ok(tl_run_metrics_sync(m, &err), &err);
-    tl_run_metrics_close(&m);
-    char *rows = rows_of(file);
-    assert_string_equal(rows, "{\"step\":1,\"phase\":\"train\",\"loss\":0.1,\"rate\":0.0001}\n"
-                              "{\"step\":2,\"phase\":\"train\",\"loss\":0.3333333333333333,\"rate\":0.0001}\n"
-                              "{\"step\":2,\"phase\":\"eval\",\"loss\":0.5,\"rate\":0.0001}\n");
-    free(rows);
-    double *steps, *values;
-    size_t n;
-    check_ok(tl_run_metrics_column(file, NULL, "time", &steps, &values, &n, &err), &err);
-    assert_int_equal(n, 3);
-    for (size_t i = 0; i < n; i++)
-        assert_true(values[i] >= (double)before && values[i] <= (double)time(NULL) + 1);
-    free(steps);
-    free(values);
-    check_ok(tl_run_metrics_column(file, "train", "loss", &steps, &values, &n, &err), &err);
-    assert_int_equal(n, 2);
-    assert_true(steps[1] == 2 && values[1] == 1.0 / 3);
-    free(steps);
-    free(values);
-    check_ok(tl_run_metrics_column(file, "train", "no_such", &steps, &values, &n, &err), &err);
-    assert_int_equal(n, 0);
-    assert_null(steps);
-    assert_false(
-        tl_run_metrics_column(support_path(*state, "no-such"), NULL, "loss", &steps, &values, &n, &err));
-}
-
-/* Broken off at step 5 and resumed from 3: the file ends up as if nothing had happened. */
-static void test_metrics_resume(void **state)
-{
-    struct tl_err err = {0};
-    const char *file = support_path(*state, "metrics.jsonl");
-    struct tl_run_metrics *m = tl_run_metrics_open(*state, -1, &err);
-    for (int i = 1; i <= 6; i++) append(m, "train", i, i * 0.5);
-    tl_run_metrics_close(&m);
-    char *whole = rows_of(file);
-
-    m = tl_run_metrics_open(*state, -1, &err); /* a new run: empty again */
-    for (int i = 1; i <= 5; i++) append(m, "train", i, i <= 3 ? i * 0.5 : 99);
-    tl_run_metrics_close(&m);
-    FILE *f = fopen(file, "a");
-    fputs("{\"step\":6,\"phase\":\"tr", f); /* the process died in the middle */
-    fclose(f);
-    m = tl_run_metrics_open(*state, 3, &err);
-    check_ok(m != NULL, &err);
-    for (int i = 4; i <= 6; i++) append(m, "train", i, i * 0.5);
-    tl_run_metrics_close(&m);
-    char *again = rows_of(file);
-    assert_string_equal(again, whole);
-    free(again);
-
-    /* Nothing beyond the step: not a byte changes. From step 0: nothing stays. */
-    char *before = support_read(file);
-    m = tl_run_metrics_open(*state, 6, &err);
-    tl_run_metrics_close(&m);
-    char *after = support_read(file);
-    assert_string_equal(before, after);
-    m = tl_run_metrics_open(*state, 0, &err);
-    tl_run_metrics_close(&m);
-    free(after);
-    after = support_read(file);
-    assert_string_equal(after, "");
-    free(before);
-    free(after);
-    free(whole);
-    unlink(file);
-    m = tl_run_metrics_open(*state, 4, &err); /* it was lost: begins anew */
-    check_ok(m != NULL, &err);
-    tl_run_metrics_close(&m);
-}
-
-static void test_metrics_full_disk(void **state)
-{
-    (void)state;
-    if (access("/dev/full", W_OK) != 0) skip();
-    struct tl_err err = {0};
-    const char *folder = support_path(*state, "full");
-    struct tl_run_folder *f = tl_run_folder_open(folder, TL_RUN_NEW, &err);
-    assert_int_equal(symlink("/dev/full", support_path(folder, "metrics.jsonl")), 0);
-    struct tl_run_metrics *m = tl_run_metrics_open(folder, -1, &err);
-    check_ok(m != NULL, &err);
-    const struct tl_run_metric value = {"loss", 1};
-    assert_false(tl_run_metrics_append(m, "train", 1, &value, 1, &err));
-    assert_int_equal(err.code, TL_OUTPUT);
-    tl_run_metrics_close(&m);
-    tl_run_folder_close(&f);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_new_resume_auto),
         cmocka_unit_test(test_each_kind_of_run_is_seen),
+        cmocka_unit_test(test_leftovers),
         cmocka_unit_test(test_lock),
         cmocka_unit_test(test_race),
         cmocka_unit_test(test_about),
         cmocka_unit_test(test_about_missing_input),
         cmocka_unit_test(test_samples),
-        cmocka_unit_test(test_metrics),
-        cmocka_unit_test(test_metrics_resume),
-        cmocka_unit_test(test_metrics_full_disk),
     };
     return cmocka_run_group_tests(tests, support_folder_make, support_folder_remove);
 }
