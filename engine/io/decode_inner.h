@@ -14,13 +14,14 @@
 
 #include "io/decode_pool.h"
 
-enum { DECODE_MOST_WORKERS = 16, DECODE_MOST_PATH = 4096 };
+enum { DECODE_MOST_WORKERS = 16, DECODE_MOST_PATH = 4096, DECODE_MOST_FILE = 256 << 20 };
 
 /* Exit status of a worker that could not put its limits in force. */
 enum { DECODE_EXIT_LIMITS = 71 };
 
 struct decode_order {
     int32_t kind, width, height;
+    int64_t n_bytes;             /* of the file */
     char path[DECODE_MOST_PATH]; /* for messages and TGA's extension; with its NUL */
 };
 
@@ -50,6 +51,9 @@ struct decode_plan {
 
 _Noreturn void decode_keeper(const struct decode_plan *plan, int control);
 _Noreturn void decode_worker(const struct decode_plan *plan, int slot, int socket, pid_t keeper);
+
+/* From here on this process may call only what decoding needs. True too where the system cannot do that. */
+bool decode_filter_calls(void);
 
 /* Puts `keep` at descriptor 3 and closes all above; async-signal-safe. */
 bool decode_keep_only(int keep);

@@ -9,10 +9,11 @@
  *
  * Processes: opening forks one small process that does nothing but start, end and reap workers; workers are
  * its children. They have /dev/null for their standard streams, no other descriptor than their socket and the
- * picture's file, no core dumps, may not write files or start processes, gain no privileges, and take no
- * notice of SIGINT, SIGTERM, SIGHUP and SIGQUIT: whether Ctrl-C ends a run is the caller's decision. All end
- * when the pool is closed or the caller's process ends in any way. Files are opened by the caller's process,
- * so paths and working folder are its own and no worker ever opens one.
+ * picture's file, no core dumps, may not write files or start processes, gain no privileges, take no notice
+ * of SIGINT, SIGTERM, SIGHUP and SIGQUIT (whether Ctrl-C ends a run is the caller's decision), and, where the
+ * kernel has seccomp, can call nothing that reaches files, network or other processes. All end when the pool
+ * is closed or the caller's process ends in any way. Files are opened by the caller's process and handed over
+ * open: paths and working folder are its own, and no worker ever needs to open one.
  *
  * Forking: the caller may have threads, but no other thread may be decoding pictures while the pool is opened
  * (a lock inside a decoder's library would stay held in the child). What the process holds in memory at that
@@ -66,7 +67,8 @@ struct tl_decode_job {
  * returns false ends the run, which then returns true all the same. At most 2 pictures per worker are held.
  *
  * Fails with TL_INTERRUPTED when the job was asked to stop (tiller/interrupt.h), with TL_FAIL when memory or
- * processes give out. After any end the pool can be used again. */
+ * processes give out. A pool can be used again after any end, but one whose keeping process is gone fails
+ * again. */
 typedef bool tl_decode_take(void *user, size_t i, struct tl_image *image, const struct tl_err *error);
 bool tl_decode_pool_run(struct tl_decode_pool *pool, const struct tl_decode_job *jobs, size_t n,
                         tl_decode_take *take, void *user, struct tl_err *err);

@@ -50,39 +50,44 @@ static void fail_job(struct run *run, size_t job, const char *reason)
 }
 
 /* Not blocking on a pipe without a writer. */
-static int open_file(struct run *run, size_t job)
+static int open_file(struct run *run, size_t job, int64_t *out_bytes)
 {
     const char *path = run->jobs[job].path;
-    char reason[160];
+    char reason[160] = "not a regular file";
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) {
+    if (fd < 0 || fstat(fd, &st) != 0) {
         snprintf(reason, sizeof reason, "cannot open: %s", strerror(errno));
-        fail_job(run, job, reason);
-        return -1;
+    } else if (S_ISREG(st.st_mode) && st.st_size > DECODE_MOST_FILE) {
+        snprintf(reason, sizeof reason, "more than the %d bytes allowed here", DECODE_MOST_FILE);
+    } else if (S_ISREG(st.st_mode)) {
+        *out_bytes = st.st_size;
+        return fd;
     }
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && strlen(path) < DECODE_MOST_PATH) return fd;
-    fail_job(run, job, "not a regular file");
-    close(fd);
+    fail_job(run, job, reason);
+    if (fd >= 0) close(fd);
     return -1;
 }
 
 /* A worker that is gone already is no error here: its death is on the way. */
 static bool send_job(struct run *run, int slot, size_t job, struct tl_err *err)
 {
+    const struct tl_decode_job *j = &run->jobs[job];
     struct decode_slot *s = &run->pool->slots[slot];
-    if (s->socket < 0 && !decode_slot_start(run->pool, slot, err)) return false;
-    int fd = open_file(run, job);
+    struct decode_order order = {.kind = (int32_t)j->kind, .width = j->width, .height = j->height};
+    int fd = open_file(run, job, &order.n_bytes);
     s->is_busy = fd >= 0;
     if (fd < 0) return true;
-    const struct tl_decode_job *j = &run->jobs[job];
-    struct decode_order order = {.kind = (int32_t)j->kind, .width = j->width, .height = j->height};
-    memcpy(order.path, j->path, strlen(j->path) + 1);
-    s->job = job;
-    s->spent_s = 0;
-    decode_send(s->socket, &order, sizeof order, fd);
+    bool ok = s->socket >= 0 || decode_slot_start(run->pool, slot, err);
+    if (ok) {
+        /* No longer than the system's own limit, or open would have failed. */
+        snprintf(order.path, sizeof order.path, "%s", j->path);
+        s->job = job;
+        s->spent_s = 0;
+        decode_send(s->socket, &order, sizeof order, fd);
+    }
     close(fd);
-    return true;
+    return ok;
 }
 
 static bool hand_out(struct run *run, struct tl_err *err)
@@ -116,7 +121,7 @@ static bool is_sound(const struct run *run, const struct tl_decode_job *job, con
     if (reply->width < 1 || reply->height < 1 ||
         (size_t)reply->width * (size_t)reply->height > run->pool->plan.params.most_pixels)
         return false;
-    bool fits = job->kind == TL_DECODE_PIXELS && job->width != 0;
+    bool fits = job->kind == TL_DECODE_PIXELS && (job->width != 0 || job->height != 0);
     return !fits || (reply->width == job->width && reply->height == job->height);
 }
 

@@ -9,15 +9,14 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/checked.h"
 #include "io/resize_cover.h"
 
-enum { SOCKET = 3, MOST_FILE = 256 << 20 };
+enum { SOCKET = 3 };
 
-static bool limit(int what, size_t most)
+static bool limit(unsigned what, size_t most)
 {
     struct rlimit now;
     if (getrlimit(what, &now) != 0) return false;
@@ -71,7 +70,7 @@ static bool decode(const struct decode_plan *plan, const struct decode_order *or
     }
     struct tl_image file = {0};
     if (!tl_image_decode(data, n, order->path, &file, err)) return false;
-    bool fits = order->kind == TL_DECODE_PIXELS && order->width != 0;
+    bool fits = order->kind == TL_DECODE_PIXELS && (order->width != 0 || order->height != 0);
     bool ok = !too_large((size_t)file.width * (size_t)file.height, plan, order->path, err) &&
               (!fits || tl_resize_cover(&file, order->width, order->height, out, err) ||
                tl_err_add(err, "%s", order->path)) &&
@@ -89,17 +88,12 @@ static void work(const struct decode_plan *plan, const struct decode_order *orde
 {
     struct tl_err err = {0};
     struct tl_image image = {0};
-    struct stat st;
     void *data = NULL;
-    size_t n = 0;
-    bool ok = fstat(fd, &st) == 0;
+    size_t n = (size_t)order->n_bytes;
+    bool ok = true;
     errno = 0; /* malloc sets it and nothing puts it back, whatever a library makes of the failure */
-    if (!ok || st.st_size < 0 || st.st_size > MOST_FILE) {
-        ok =
-            tl_err_set(&err, TL_BAD_INPUT, "%s: more than the %d bytes allowed here", order->path, MOST_FILE);
-    } else if (st.st_size > 0) {
+    if (n > 0) {
         /* A file that is cut while it is read ends the worker by SIGBUS, and only the worker. */
-        n = (size_t)st.st_size;
         data = mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0);
         if (data == MAP_FAILED) {
             ok = tl_err_set(&err, TL_BAD_INPUT, "%s: cannot read: %s", order->path, strerror(errno));
@@ -125,13 +119,15 @@ void decode_worker(const struct decode_plan *plan, int slot, int socket, pid_t k
     for (int i = 0; i < plan->params.n_workers; i++) {
         if (i != slot) munmap(plan->px[i], plan->px_bytes);
     }
-    for (;;) {
+    for (bool is_filtered = false;;) {
         static struct decode_order order;
         static struct decode_reply reply;
         int fd;
         if (decode_receive(SOCKET, &order, sizeof order, 0, &fd) <= 0 || fd < 0) _exit(0);
         order.path[DECODE_MOST_PATH - 1] = 0;
         if (plan->params.before) plan->params.before(plan->params.before_user, order.path);
+        if (!is_filtered && !decode_filter_calls()) _exit(DECODE_EXIT_LIMITS);
+        is_filtered = true;
         memset(&reply, 0, sizeof reply);
         work(plan, &order, fd, plan->px[slot], &reply);
         close(fd);

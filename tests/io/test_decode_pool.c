@@ -133,6 +133,53 @@ static void test_headers(void **state)
     decode_case_free(c);
 }
 
+/* Samples with one to four bytes changed, or cut: whatever comes is the same with one worker and with three,
+ * and where there are pixels the header told their size. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    struct decode_case *c = decode_case_new(2 * N), *other = decode_case_new(2 * N);
+    unsigned seed = 1;
+    for (int i = 0; i < N; i++) {
+        const struct image_sample *s = &image_samples[i % N_SAMPLES];
+        uint8_t bytes[4096];
+        size_t n = s->n < sizeof bytes ? s->n : sizeof bytes;
+        memcpy(bytes, s->bytes, n);
+        for (int k = 0; k <= i % 4; k++) {
+            seed = seed * 1664525u + 1013904223u;
+            size_t at = seed >> 8, head = n < 48 ? n : 48;
+            bytes[k % 2 ? at % n : at % head] = (uint8_t)(seed >> 3);
+        }
+        if (i % 8 == 7) n = seed % n;
+        char name[128];
+        snprintf(name, sizeof name, "damaged/%d-%s", i, s->name);
+        const char *path = io_put(name, bytes, n);
+        for (int k = 0; k < 2; k++) {
+            decode_case_add(k ? other : c, path, TL_DECODE_PIXELS, 0, 0);
+            decode_case_add(k ? other : c, path, TL_DECODE_SIZE, 0, 0);
+        }
+    }
+    decode_case_run(c, &(struct tl_decode_params){.n_workers = 1, .most_pixels = 1 << 16});
+    decode_case_run(other, &(struct tl_decode_params){.n_workers = 3, .most_pixels = 1 << 16});
+    int n_good = 0, n_bad = 0;
+    for (size_t i = 0; i < 2 * N; i++) {
+        if (c->got[i].err.code) {
+            decode_case_fails(other, i, c->got[i].err.text);
+            n_bad++;
+            continue;
+        }
+        decode_case_is(other, i, &c->got[i].image);
+        if (i % 2 == 0)
+            decode_case_is(c, i + 1,
+                           &(struct tl_image){c->got[i].image.width, c->got[i].image.height, 3, NULL});
+        n_good++;
+    }
+    assert_true(n_good > 100 && n_bad > 100);
+    decode_case_free(c);
+    decode_case_free(other);
+}
+
 static void test_fewer_pixels(void **state)
 {
     (void)state;
@@ -195,8 +242,9 @@ static void test_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats), cmocka_unit_test(test_order),        cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_headers), cmocka_unit_test(test_fewer_pixels), cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_formats), cmocka_unit_test(test_order),   cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_headers), cmocka_unit_test(test_damaged), cmocka_unit_test(test_fewer_pixels),
+        cmocka_unit_test(test_stop),
     };
     return cmocka_run_group_tests(tests, io_setup, io_teardown);
 }
