@@ -115,7 +115,8 @@ cJSON *tl_lora_config_make(const struct tl_lora_file *file, int part, const char
      */
     ok = add(config, prefix, "alpha_pattern", alphas);
     alphas = NULL;
-    ok = ok && add(config, prefix, "bias", cJSON_CreateString("none")) &&
+    ok = ok && add(config, prefix, "base_model_name_or_path", cJSON_CreateNull()) &&
+         add(config, prefix, "bias", cJSON_CreateString("none")) &&
          add(config, prefix, "fan_in_fan_out", cJSON_CreateFalse()) &&
          add(config, prefix, "inference_mode", cJSON_CreateFalse()) &&
          add(config, prefix, "init_lora_weights", cJSON_CreateString("gaussian")) &&

@@ -26,6 +26,7 @@ struct reader {
     cJSON *config;                     /* adapter_config.json or lora_adapter_metadata; NULL: neither */
     bool prefixed;                     /* its keys begin with the component */
     bool has_alpha;
+    bool other_model;
     bool whole; /* every key must fit */
     int bare;   /* the component that keys mean which name none; -1: none fits */
     const struct tl_st_tensor *first_unmatched;
@@ -136,12 +137,13 @@ static bool sort_key(struct reader *r, const struct tl_st_tensor *t, struct tl_e
 }
 
 /* What fits nothing is an error where all of it does, or where every key must fit. */
-static bool check_matched(const struct reader *r, size_t n_keys, struct tl_err *err)
+static bool check_matched(struct reader *r, size_t n_keys, struct tl_err *err)
 {
     char shape[96] = "";
     size_t n = r->out->n_unmatched;
     if (n_keys == 0) return tl_err_set(err, TL_BAD_INPUT, "it holds no tensors");
     if (n == 0 || (n < n_keys && !r->whole)) return true;
+    r->other_model = true;
     tl_st_shape_text(r->first_unmatched, shape, sizeof shape);
     if (n == n_keys)
         return tl_err_set(err, TL_BAD_INPUT,
@@ -167,7 +169,8 @@ static bool axes_fit(const struct tl_st_tensor *t, unsigned first, const struct 
     return true;
 }
 
-static bool check_shapes(const struct slot *s, const struct tl_store_entry *e, struct tl_err *err)
+static bool check_shapes(struct reader *r, const struct slot *s, const struct tl_store_entry *e,
+                         struct tl_err *err)
 {
     char down[96], up[96], base[96];
     struct tl_shape file = tl_layout_file_shape(e->layout, &e->shape);
@@ -180,6 +183,7 @@ static bool check_shapes(const struct slot *s, const struct tl_store_entry *e, s
         return tl_err_set(err, TL_BAD_INPUT, "%s %s and %s %s: their ranks differ", s->down->name, down,
                           s->up->name, up);
     want_up.dim[1] = (int64_t)s->up->shape[1];
+    r->other_model = !axes_fit(s->down, 1, &file, 1) || !axes_fit(s->up, 0, &want_up, 0);
     if (!axes_fit(s->down, 1, &file, 1))
         return tl_err_set(err, TL_BAD_INPUT,
                           "%s %s does not fit the layer's weight %s: the LoRA is for another model",
@@ -242,7 +246,7 @@ static bool take_layer(struct reader *r, int part, int32_t i, struct tl_err *err
                           s->down ? "up" : "down");
     }
     struct tl_lora_layer *l = &r->out->layers[r->out->n];
-    if (!check_shapes(s, e, err)) return false;
+    if (!check_shapes(r, s, e, err)) return false;
     *l = (struct tl_lora_layer){.entry = e, .part = part, .rank = (int)s->down->shape[0]};
     if (r->out->n == 0) r->out->dtype = s->down->dtype;
     if (s->down->dtype != r->out->dtype || s->up->dtype != r->out->dtype) r->out->dtype = TL_ST_F32;
@@ -301,7 +305,10 @@ static bool read_file(const char *path, const struct tl_lora_model *model, bool 
     cJSON_Delete(r.config);
     tl_lora_names_finish(&r.names);
     tl_arena_finish(&r.scratch);
-    if (!ok) tl_lora_file_finish(out);
+    if (!ok) {
+        tl_lora_file_finish(out);
+        out->other_model = r.other_model;
+    }
     return ok;
 }
 

@@ -27,6 +27,7 @@ struct tl_lora_file {
     size_t n;
     const char **unmatched; /* keys of the file that name no layer of the model */
     size_t n_unmatched;
+    bool other_model;       /* set by a failed read: a tensor's name or shape is no layer's of this model */
     enum tl_st_dtype dtype; /* of the file's matrices: F32, F16 or BF16; F32 where they differ */
 };
 
@@ -39,8 +40,16 @@ bool tl_lora_file_read(const char *path, const struct tl_lora_model *model, stru
 /* The same, where a key that matches nothing is an error too: the file is for another model. Logs nothing. */
 bool tl_lora_file_read_whole(const char *path, const struct tl_lora_model *model, struct tl_lora_file *out,
                              struct tl_err *err);
-/* A zeroed struct may be finished. */
+/* A zeroed struct may be finished, and one that a failed read has left need not be. */
 void tl_lora_file_finish(struct tl_lora_file *file);
+
+/* The names' ends that mean exactly the file's layers among the model's ("to_q"): for target_modules. Lists
+ * them in the arena; none where no ends do. part -1: of all components together. */
+bool tl_lora_targets(const struct tl_lora_file *file, const struct tl_lora_model *model, int part,
+                     struct tl_arena *arena, const char ***out_targets, int *out_n, struct tl_err *err);
+
+/* Adds factor times one layer's product to its weight, in kernel order. */
+bool tl_lora_layer_add(const struct tl_lora_layer *layer, double factor, float *weight, struct tl_err *err);
 
 /* Adds factor times the adapters of one component to its weights. `store` has the layout that the file was
  * read against. */
@@ -65,7 +74,8 @@ bool tl_lora_file_from_store(struct tl_store *lora, const struct tl_lora_model *
                              struct tl_lora_file *out, struct tl_err *err);
 
 struct tl_lora_write_params {
-    enum tl_st_dtype dtype;     /* TL_ST_F32, F16 or BF16 */
+    bool other_model;       /* set by a failed read: a tensor's name or shape is no layer's of this model */
+    enum tl_st_dtype dtype; /* TL_ST_F32, F16 or BF16 */
     const char *const *targets; /* name ends, for target_modules; none: every layer's full name */
     size_t n_targets;
     bool xl; /* kohya: the pipeline has two text encoders */

@@ -40,6 +40,15 @@ static void add_product(const struct tl_lora_layer *l, double factor, float *up_
         }
 }
 
+bool tl_lora_layer_add(const struct tl_lora_layer *l, double factor, float *weight, struct tl_err *err)
+{
+    float *up_t = malloc(extents_of(l->entry).out * (size_t)l->rank * sizeof *up_t);
+    if (!up_t) return tl_err_set(err, TL_FAIL, "out of memory while merging a LoRA");
+    add_product(l, factor, up_t, weight);
+    free(up_t);
+    return true;
+}
+
 static bool merge_bias(const struct tl_lora_layer *l, struct tl_store *store, double factor, float *room,
                        struct tl_err *err)
 {
@@ -62,15 +71,11 @@ bool tl_lora_file_merge(const struct tl_lora_file *file, int part, struct tl_sto
     for (size_t i = 0; ok && i < file->n; i++) {
         const struct tl_lora_layer *l = &file->layers[i];
         if (l->part != part) continue;
-        size_t n = (size_t)tl_shape_count(&l->entry->shape), out = extents_of(l->entry).out;
-        float *w = malloc(n * sizeof *w), *up_t = malloc(out * (size_t)l->rank * sizeof *up_t);
-        ok = (w && up_t) || tl_err_set(err, TL_FAIL, "out of memory while merging a LoRA");
-        ok = ok && tl_store_read(store, l->entry, w, err);
-        if (ok) add_product(l, factor, up_t, w);
-        ok = ok && tl_store_write(store, l->entry, w, err) &&
-             (!l->bias || merge_bias(l, store, factor, w, err));
+        float *w = malloc((size_t)tl_shape_count(&l->entry->shape) * sizeof *w);
+        ok = w || tl_err_set(err, TL_FAIL, "out of memory while merging a LoRA");
+        ok = ok && tl_store_read(store, l->entry, w, err) && tl_lora_layer_add(l, factor, w, err) &&
+             tl_store_write(store, l->entry, w, err) && (!l->bias || merge_bias(l, store, factor, w, err));
         free(w);
-        free(up_t);
     }
     return ok;
 }

@@ -6,8 +6,6 @@
 
 #include "io/file.h"
 
-enum { MOST_TARGETS = 32 };
-
 struct part {
     struct tl_lora_spec spec;
     struct tl_lora_ranks ranks;
@@ -44,49 +42,8 @@ static bool check_layer(const struct tl_lora_layer *l, unsigned parts, struct tl
     return true;
 }
 
-/* The end of a layer's name that is a kind of layer: "to_q", "to_out.0", "ff.net.2"'s "net.2". */
-static const char *kind_of(const char *layer)
-{
-    const char *dot = strrchr(layer, '.');
-    while (dot && dot > layer && dot[1] >= '0' && dot[1] <= '9') {
-        do dot--;
-        while (dot > layer && *dot != '.');
-    }
-    return !dot || *dot != '.' ? layer : dot + 1;
-}
-
-/* Name ends for files and logs: kept only where they mean the file's layers and no other. */
-static bool find_targets(struct tl_lora_start *s, int part, const struct tl_store_layout *layout,
-                         struct tl_err *err)
-{
-    struct tl_lora_spec *spec = &s->part[part].spec, ends = {.rank = 1};
-    ends.targets = tl_arena_alloc(&s->file.arena, MOST_TARGETS, sizeof *ends.targets);
-    if (!ends.targets) return tl_err_set(err, TL_FAIL, "out of memory");
-    for (size_t i = 0; i < s->file.n; i++) {
-        const struct tl_lora_layer *l = &s->file.layers[i];
-        if (l->part != part) continue;
-        char *name =
-            tl_arena_printf(&s->file.arena, "%.*s", (int)tl_lora_layer_len(l->entry), l->entry->name);
-        if (!name) return tl_err_set(err, TL_FAIL, "out of memory");
-        if (tl_lora_rank(&ends, name)) continue;
-        if (ends.n_targets == MOST_TARGETS) return true;
-        ends.targets[ends.n_targets++] = kind_of(name);
-    }
-    for (int32_t i = 0; i < layout->n_entries; i++) {
-        char name[TL_ST_MAX_NAME];
-        const struct tl_store_entry *e = &layout->entries[i];
-        if (!tl_lora_is_layer(e)) continue;
-        snprintf(name, sizeof name, "%.*s", (int)tl_lora_layer_len(e), e->name);
-        if ((tl_lora_rank(&ends, name) > 0) != (tl_lora_rank(spec, name) > 0)) return true;
-    }
-    spec->targets = ends.targets;
-    spec->n_targets = ends.n_targets;
-    return true;
-}
-
 /* One rank for messages, one scale for the network. */
-static bool describe(struct tl_lora_start *s, int part, const struct tl_store_layout *layout,
-                     struct tl_err *err)
+static bool describe(struct tl_lora_start *s, int part, const struct tl_lora_model *model, struct tl_err *err)
 {
     struct part *p = &s->part[part];
     const struct tl_lora_layer *first = NULL;
@@ -116,7 +73,7 @@ static bool describe(struct tl_lora_start *s, int part, const struct tl_store_la
                            : tl_arena_printf(&s->file.arena, "%zu layers of ranks %d to %d, scale %g", p->n,
                                              low, high, p->spec.alpha / high);
     if (!p->about) return tl_err_set(err, TL_FAIL, "out of memory");
-    return find_targets(s, part, layout, err);
+    return tl_lora_targets(&s->file, model, part, &s->file.arena, &p->spec.targets, &p->spec.n_targets, err);
 }
 
 struct tl_lora_start *tl_lora_start_open(const char *path, const struct tl_lora_model *model, unsigned parts,
@@ -135,7 +92,7 @@ struct tl_lora_start *tl_lora_start_open(const char *path, const struct tl_lora_
     bool ok = true;
     for (size_t i = 0; ok && i < s->file.n; i++) ok = check_layer(&s->file.layers[i], parts, err);
     for (int part = 0; ok && part < TL_LORA_PARTS; part++)
-        ok = !model->part[part] || describe(s, part, model->part[part], err);
+        ok = !model->part[part] || describe(s, part, model, err);
     if (ok) return s;
     tl_err_add(err, "%s", path);
 fail:

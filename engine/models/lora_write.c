@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "base/sha256.h"
 #include "base/str.h"
 #include "io/file.h"
@@ -171,9 +172,27 @@ static bool add_hashes(struct list *l, const char *path, struct tl_err *err)
     return true;
 }
 
-static bool kohya_meta(struct list *l, const struct tl_lora_file *file,
+/* The context of SD 2.x is 1024 wide. */
+static bool is_v2(const struct tl_lora_model *base)
+{
+    const struct tl_store_layout *unet = base->part[TL_LORA_UNET];
+    for (int32_t i = 0; unet && i < unet->n_entries; i++)
+        if (tl_str_ends(unet->entries[i].name, "attn2.to_k.weight"))
+            return unet->entries[i].shape.dim[0] == 1024;
+    return false;
+}
+
+static bool has_meta(const struct list *l, const char *key)
+{
+    for (size_t i = 0; i < l->n_meta; i++)
+        if (strcmp(l->meta[i].key, key) == 0) return true;
+    return false;
+}
+
+static bool kohya_meta(struct list *l, const struct tl_lora_file *file, const struct tl_lora_model *base,
                        const struct tl_lora_write_params *params)
 {
+    bool v2 = is_v2(base);
     const struct tl_lora_layer *first = &file->layers[0];
     const char *dim = tl_arena_printf(&l->arena, "%d", first->rank);
     const char *alpha = tl_arena_printf(&l->arena, "%.9g", first->scale * first->rank);
@@ -182,12 +201,19 @@ static bool kohya_meta(struct list *l, const struct tl_lora_file *file,
     add_meta(l, "ss_network_args", "{}");
     add_meta(l, "ss_network_dim", dim);
     add_meta(l, "ss_network_module", "networks.lora");
-    if (params->xl) add_meta(l, "ss_base_model_version", "sdxl_base_v1-0");
     for (size_t i = 0; i < params->n_meta; i++) add_meta(l, params->meta[i].key, params->meta[i].value);
-    bool v2 = false;
-    for (size_t i = 0; i < l->n_meta; i++) v2 |= strcmp(l->meta[i].key, "ss_v2") == 0;
-    if (!v2) add_meta(l, "ss_v2", "False");
+    if (!has_meta(l, "ss_base_model_version"))
+        add_meta(l, "ss_base_model_version", params->xl ? "sdxl_base_v1-0" : v2 ? "sd_v2" : "sd_v1");
+    if (!has_meta(l, "ss_v2")) add_meta(l, "ss_v2", v2 ? "True" : "False");
     return true;
+}
+
+/* Alpha is stored as the matrices are, unless that would round it. */
+static enum tl_st_dtype alpha_dtype(enum tl_st_dtype dtype, float alpha)
+{
+    bool f16 = tl_f16_to_f32(tl_f32_to_f16(alpha)) == alpha,
+         bf16 = tl_bf16_to_f32(tl_f32_to_bf16(alpha)) == alpha;
+    return (dtype == TL_ST_F16 && !f16) || (dtype == TL_ST_BF16 && !bf16) ? TL_ST_F32 : dtype;
 }
 
 bool tl_lora_write_kohya(const struct tl_lora_file *file, const struct tl_lora_model *base, const char *path,
@@ -206,9 +232,9 @@ bool tl_lora_write_kohya(const struct tl_lora_file *file, const struct tl_lora_m
         ok = key != NULL;
         if (!ok) break;
         *alpha = (float)(layer->scale * layer->rank);
-        add_item(&l, params->dtype, key, 0, NULL, alpha);
+        add_item(&l, alpha_dtype(params->dtype, *alpha), key, 0, NULL, alpha);
     }
-    ok = ok && kohya_meta(&l, file, params);
+    ok = ok && kohya_meta(&l, file, base, params);
     if (!ok) tl_err_set(err, TL_FAIL, "out of memory");
     /* The hashes are those of a file that has only the ss_ entries, so it is written twice; both are whole
      * files. */

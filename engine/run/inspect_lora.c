@@ -94,6 +94,29 @@ static void add_down(struct tally *t, const struct tl_st_set *set, const struct 
     }
 }
 
+/* A component in front of the module: diffusers' file, whatever it calls the matrices. */
+static bool is_diffusers(const char *key)
+{
+    static const char *const starts[] = {"unet.", "text_encoder.", "text_encoder_2.", "transformer."};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+        if (strncmp(key, starts[i], strlen(starts[i])) == 0) return true;
+    return false;
+}
+
+/* The alphas that diffusers' metadata has, one for each component. */
+static void add_metadata_alphas(struct tally *t, const struct tl_st_set *set)
+{
+    const char *text = tl_st_set_meta_find(set, "lora_adapter_metadata");
+    cJSON *json = text ? tl_json_parse(text, strlen(text), "lora_adapter_metadata", NULL) : NULL;
+    for (const cJSON *v = json ? json->child : NULL; v; v = v->next) {
+        char alpha[32];
+        if (!tl_str_ends(v->string, ".lora_alpha") || !cJSON_IsNumber(v)) continue;
+        snprintf(alpha, sizeof alpha, "%g", v->valuedouble);
+        count(t, t->alphas, &t->n_alphas, alpha);
+    }
+    cJSON_Delete(json);
+}
+
 static void add_kinds(cJSON *out, const char *key, const struct kind *kinds, int n)
 {
     struct tl_str text = {0};
@@ -117,20 +140,23 @@ void tl_inspect_lora(cJSON *out, const struct tl_st_set *set)
         dora |= tl_str_ends(w->name, ".dora_scale") || tl_str_ends(w->name, ".lora_magnitude_vector");
         for (int k = 0; k < N_DOWNS; k++) {
             if (!tl_str_ends(w->name, downs[k].end)) continue;
-            bool folder = strncmp(w->name, "base_model.", 11) == 0;
             /* diffusers renames only the attention projections: a mixed file is its own */
-            if (!format || strcmp(format, "peft") == 0) format = folder || k < 4 ? downs[k].format : "peft";
+            if (!format || strcmp(format, "peft") == 0)
+                format = k >= 4 && is_diffusers(w->name) ? "diffusers" : downs[k].format;
             modules++;
             add_down(&t, set, w, strlen(downs[k].end));
             break;
         }
     }
+    if (modules && t.n_alphas == 0) add_metadata_alphas(&t, set);
     cJSON *lora = modules ? tl_listing_object(out, "lora") : NULL;
     tl_listing_text(lora, "format", format);
     tl_listing_count(lora, "modules", modules);
     add_kinds(lora, "parts", t.parts, t.n_parts);
     add_kinds(lora, "rank", t.ranks, t.n_ranks);
     add_kinds(lora, "alpha", t.alphas, t.n_alphas);
+    if (t.n_alphas == 0 && format && strcmp(format, "peft") != 0)
+        tl_listing_text(lora, "alpha", "none: scale 1");
     add_kinds(lora, "layers", t.layers, t.n_layers);
     if (dora) tl_listing_text(lora, "note", "DoRA: has magnitude vectors, which tiller does not apply");
     tl_arena_finish(&t.arena);

@@ -25,26 +25,6 @@ static bool gather_prompts(const struct tl_sample_params *p, struct tl_sample_in
     return true;
 }
 
-/* FILE@SCALE; an @ that no number follows, or a file of the whole name, belongs to the name. */
-static bool parse_lora(const char *text, struct tl_arena *arena, struct tl_sample_lora *out,
-                       struct tl_err *err)
-{
-    const char *at = strrchr(text, '@');
-    char *end = NULL;
-    *out = (struct tl_sample_lora){tl_arena_strdup(arena, text), 1};
-    if (at && at[1] && !tl_file_exists(text)) {
-        double scale = strtod(at + 1, &end);
-        if (*end == 0) {
-            if (!isfinite(scale))
-                return tl_err_set(err, TL_USAGE, "--lora %s: the scale must be a finite number", text);
-            *out = (struct tl_sample_lora){tl_arena_printf(arena, "%.*s", (int)(at - text), text), scale};
-        }
-    }
-    if (!out->path) return tl_err_set(err, TL_FAIL, "out of memory");
-    return tl_file_exists(out->path) ||
-           tl_err_set(err, TL_BAD_INPUT, "--lora %s: there is no such file", out->path);
-}
-
 static bool parse_size(const char *text, int *width, int *height, struct tl_err *err)
 {
     if (!text) return true;
@@ -101,7 +81,7 @@ bool tl_sample_inputs_read(const struct tl_sample_params *p, struct tl_sample_in
     in->loras = tl_arena_alloc(&in->arena, in->n_loras + 1, sizeof *in->loras);
     if (!in->loras) return tl_err_set(err, TL_FAIL, "out of memory");
     for (size_t i = 0; i < in->n_loras; i++)
-        if (!parse_lora(p->lora.items[i], &in->arena, &in->loras[i], err)) return false;
+        if (!tl_lora_arg_parse(p->lora.items[i], &in->arena, &in->loras[i], err)) return false;
     return read_latents(p->init_latents, in, err);
 }
 

@@ -6,12 +6,8 @@
 
 #include "io/image.h"
 #include "io/prompts.h"
+#include "run/lora_arg.h"
 #include "sample/pipeline.h"
-
-struct tl_sample_lora {
-    const char *path;
-    double scale;
-};
 
 /* What the options mean, checked as far as that goes without the model. */
 struct tl_sample_inputs {
@@ -19,7 +15,7 @@ struct tl_sample_inputs {
     struct tl_prompts file;    /* of prompts */
     struct tl_prompt *prompts; /* the command line's, then the file's */
     size_t n_prompts, n;       /* n: pictures */
-    struct tl_sample_lora *loras;
+    struct tl_lora_arg *loras;
     size_t n_loras;
     float *latents; /* [n,C,h,w] as in the file, or NULL */
     int latent_channels, latent_h, latent_w;
