@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "rewards/clip_encoder.h"
 #include "rewards/rewards.h"
+#include "rewards/spec.h"
 
 struct flavour {
     const char *name, *prefix;
@@ -55,23 +56,17 @@ static const struct flavour *find_flavour(const char *name, struct tl_err *err)
     return NULL;
 }
 
-/* FOLDER[,flavour=NAME]: a last ",word=value" is a setting. Fills folder and flavour. */
+/* FOLDER[,flavour=NAME]. Fills folder and flavour. */
 static bool parse(struct clip *c, const char *arg, struct tl_err *err)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz_-", key[] = "flavour";
-    const char *comma = strrchr(arg, ','), *end = arg + strlen(arg);
-    size_t word = comma ? strspn(comma + 1, letters) : 0;
+    struct tl_spec_setting flavour;
     c->flavour = &flavours[0];
-    if (word && comma[1 + word] == '=') {
-        if (word != sizeof key - 1 || strncmp(comma + 1, key, word) != 0)
-            return tl_err_set(err, TL_USAGE, "there is no setting '%.*s'; there is flavour", (int)word,
-                              comma + 1);
-        end = comma;
-        c->flavour = find_flavour(comma + word + 2, err);
-        if (!c->flavour) return false;
-    }
-    if (end == arg) return tl_err_set(err, TL_USAGE, "no folder was named; write clip:FOLDER[,flavour=NAME]");
-    c->folder = strndup(arg, (size_t)(end - arg));
+    if (!tl_spec_setting(arg, "flavour", &flavour, err)) return false;
+    if (flavour.value) c->flavour = find_flavour(flavour.value, err);
+    if (!c->flavour) return false;
+    if (!flavour.n_before)
+        return tl_err_set(err, TL_USAGE, "no folder was named; write clip:FOLDER[,flavour=NAME]");
+    c->folder = strndup(arg, flavour.n_before);
     return c->folder || tl_err_set(err, TL_FAIL, "out of memory");
 }
 
@@ -236,6 +231,7 @@ const struct tl_reward_class tl_reward_clip = {
              .modality = "image",
              .kind = TL_REWARD_PER_ITEM,
              .needs_encoder = true,
+             .has_flavours = true,
              .needs_prompt = true,
              .has_gradient = true,
              .deterministic = true,

@@ -1,14 +1,18 @@
 #include "rewards/rewards.h"
 
-#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
+#include "rewards/spec.h"
 
 const struct tl_reward_class *const tl_reward_classes[] = {
+    &tl_reward_aesthetic,
     &tl_reward_clip,
+    &tl_reward_colour,
+    &tl_reward_ensemble,
+    &tl_reward_jpeg,
     &tl_reward_scene,
     NULL,
 };
@@ -25,21 +29,20 @@ const char *tl_reward_kind_name(enum tl_reward_kind kind)
     return names[kind];
 }
 
-static void list_names(const struct tl_reward_class *const *classes, struct tl_str *out)
-{
-    for (size_t i = 0; classes[i]; i++) tl_str_printf(out, "%s%s", i ? ", " : "", classes[i]->info.name);
-}
+enum { MOST_NAMES = 64 };
 
 const struct tl_reward_class *tl_reward_class_find(const struct tl_reward_class *const *classes,
                                                    const char *name, struct tl_err *err)
 {
     struct tl_str all = {0};
-    const char *near = NULL;
+    const char *names[MOST_NAMES];
+    size_t n = 0;
     for (size_t i = 0; classes[i]; i++) {
         if (strcmp(classes[i]->info.name, name) == 0) return classes[i];
-        if (!near) near = tl_str_nearest(name, &classes[i]->info.name, 1);
+        if (n < MOST_NAMES) names[n++] = classes[i]->info.name;
+        tl_str_printf(&all, "%s%s", i ? ", " : "", classes[i]->info.name);
     }
-    list_names(classes, &all);
+    const char *near = tl_str_nearest(name, names, n);
     if (near)
         tl_err_set(err, TL_USAGE, "there is no reward '%s'; did you mean %s?", name, near);
     else
@@ -49,29 +52,11 @@ const struct tl_reward_class *tl_reward_class_find(const struct tl_reward_class 
     return NULL;
 }
 
-/* The weight that `at` ("@0.5") says, '.' in any locale; false where it is no decimal number, and so a part
- * of the argument. */
-static bool weight_of(const char *at, double *out)
-{
-    const char *text = at + 1;
-    if (!*text || text[strspn(text, "0123456789.+-eE")]) return false;
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0), old = c ? uselocale(c) : (locale_t)0;
-    char *end;
-    double w = strtod(text, &end);
-    if (c) {
-        uselocale(old);
-        freelocale(c);
-    }
-    if (*end || end == text) return false;
-    *out = w;
-    return true;
-}
-
 bool tl_reward_spec_parse(const char *text, struct tl_reward_spec *out, struct tl_err *err)
 {
     *out = (struct tl_reward_spec){.weight = 1};
     const char *end = strrchr(text, '@');
-    if (!end || !weight_of(end, &out->weight)) end = text + strlen(text);
+    if (!end || !tl_spec_number(end + 1, strlen(end + 1), &out->weight)) end = text + strlen(text);
     if (!isfinite(out->weight))
         return tl_err_set(err, TL_USAGE, "reward '%s': the weight is too large", text);
     const char *colon = memchr(text, ':', (size_t)(end - text));

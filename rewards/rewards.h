@@ -29,8 +29,14 @@ struct tl_reward_env {
     enum tl_dtype dtype;      /* what encoders keep their weights in: F32, F16, BF16 */
 };
 
+struct tl_combination;
+
 struct tl_reward_class {
     struct tl_reward_info info;
+    /* Only for a reward made of others, which has no other function: what they are (reward_ensemble.h). */
+    bool (*members)(const char *arg, const struct tl_reward_class *const *classes, struct tl_combination *out,
+                    struct tl_err *err);
+
     /* arg: what stands behind NAME:, NULL where nothing does. */
     struct tl_reward *(*open)(const struct tl_reward_env *env, const char *arg, struct tl_err *err);
     void (*close)(struct tl_reward *reward);
@@ -52,7 +58,8 @@ struct tl_reward_class {
                   struct tl_err *err);
 
     /* Only with info.has_gradient. build gives scores [N] or TL_NONE with the graph marked; feed writes the
-     * fragment's inputs into the planned graph, prompts [N]; store is the weights'. */
+     * fragment's inputs into the planned graph, prompts [N]; store is the weights', NULL where it has none.
+     */
     tl_val (*build)(struct tl_reward *reward, struct tl_graph *g, const struct tl_reward_fragment *fragment);
     bool (*feed)(struct tl_reward *reward, struct tl_exec *exec, const struct tl_reward_fragment *fragment,
                  const char *const *prompts, size_t n, struct tl_err *err);
@@ -61,7 +68,8 @@ struct tl_reward_class {
 
 /* Ends at NULL. */
 extern const struct tl_reward_class *const tl_reward_classes[];
-extern const struct tl_reward_class tl_reward_clip, tl_reward_scene;
+extern const struct tl_reward_class tl_reward_aesthetic, tl_reward_clip, tl_reward_colour, tl_reward_ensemble,
+    tl_reward_jpeg, tl_reward_scene;
 
 /* NULL with TL_USAGE that names what there is. */
 const struct tl_reward_class *tl_reward_class_find(const struct tl_reward_class *const *classes,
@@ -81,8 +89,9 @@ struct tl_reward_set *tl_reward_set_open_among(const struct tl_reward_class *con
 
 /* Part k itself, borrowed: for its gradient. */
 struct tl_reward *tl_reward_set_part(struct tl_reward_set *set, size_t k);
-/* d total / d score of part k: weight, over the deviation where scores are standardised. */
-double tl_reward_set_slope(const struct tl_reward_set *set, size_t k);
+/* out [count]: d total / d score of each part, at one sample's scores `parts`: its term's weight, over the
+ * deviation where scores are standardised, times what the ensemble gives it. */
+void tl_reward_set_slopes(const struct tl_reward_set *set, const double *parts, double *out);
 
 /* Puts the item's name in front of the error: "cat.png: ..." or "sample 12: ...". Always false. */
 bool tl_reward_item_err(const struct tl_reward_item *items, size_t i, struct tl_err *err);

@@ -6,6 +6,11 @@
  * each is first standardised, (score - mean) / deviation, by numbers that the caller measures on samples of
  * the untouched model, unless `raw` is set.
  *
+ * "ensemble:HOW:REWARD+REWARD" combines rewards by their mean, min, median or mean - K std. Its members are
+ * parts of the set like any other reward, and are standardised before they are combined, for a min of
+ * different scales would be the min of one member. So a set has terms, as they were named, and parts, as they
+ * are scored: one a term, but for ensembles.
+ *
  * Scores are taken from 8-bit pictures as they stand in files, so that a sample's reward is what `tiller
  * score` says of its written file, and do not depend on the batch's company (but for float rounding). A score
  * that is not finite is TL_NUMERIC and names the sample; it never becomes 0. Not thread-safe. */
@@ -32,6 +37,9 @@ struct tl_reward_info {
     const char *modality; /* "image" */
     enum tl_reward_kind kind;
     bool needs_encoder; /* ARG names a model's folder */
+    const char
+        *encoder_key;   /* the setting of ARG that names it, ",encoder=FOLDER"; NULL: ARG begins with it */
+    bool has_flavours;  /* ARG may have ",flavour=NAME" */
     bool needs_prompt;  /* reads the samples' prompts */
     bool has_gradient;  /* by the sample's pixels */
     bool deterministic; /* the same sample always gives the same score */
@@ -70,9 +78,12 @@ struct tl_reward_set_params {
 struct tl_reward_set *tl_reward_set_open(const struct tl_reward_set_params *params, struct tl_err *err);
 void tl_reward_set_close(struct tl_reward_set **set);
 
-size_t tl_reward_set_count(const struct tl_reward_set *set); /* its rewards: "parts" below */
+size_t tl_reward_set_count(const struct tl_reward_set *set); /* its parts */
+size_t tl_reward_set_count_terms(const struct tl_reward_set *set);
+bool tl_reward_set_needs_prompts(const struct tl_reward_set *set); /* any part does */
 
-/* What part k is, for reports. Strings live as long as the set. */
+/* What part k or term t is, for reports. A term of one part is that part; an ensemble's variant is its HOW,
+ * and its range that of the members' scores as they are. Strings live as long as the set. */
 struct tl_reward_about {
     const struct tl_reward_info *info;
     const char *spec; /* NAME[:ARG] */
@@ -82,9 +93,13 @@ struct tl_reward_about {
     char sha256[65];     /* of the encoder's weights, "" without: of the file, or of the files' hashes where
                             there are several. Read anew at each call, which takes seconds for a large model */
     double low, high;    /* range of this variant */
+    size_t term;         /* that the part belongs to */
+    size_t first, n;     /* the term's parts */
 };
 bool tl_reward_set_about(const struct tl_reward_set *set, size_t k, struct tl_reward_about *out,
                          struct tl_err *err);
+bool tl_reward_set_about_term(const struct tl_reward_set *set, size_t t, struct tl_reward_about *out,
+                              struct tl_err *err);
 
 /* Scores n samples. out_total [n]: the (standardised) weighted sum; with one part: weight times score.
  * out_parts [n][count]: each reward's own scores, unweighted, not standardised. Either may be NULL. A

@@ -34,3 +34,24 @@ void support_reward_case_close(struct support_reward_case *c)
     for (size_t i = 0; i < c->n; i++) tl_image_finish(&c->image[i]);
     cJSON_Delete(c->json);
 }
+
+struct tl_reward_set *support_reward_open(const char *spec, struct tl_device *device)
+{
+    struct tl_err err = {0};
+    struct tl_reward_set *set = tl_reward_set_open(
+        &(struct tl_reward_set_params){
+            .specs = &spec, .n_specs = 1, .raw = true, .device = device, .device_name = "cpu", .threads = 1},
+        &err);
+    if (!set) fail_msg("%s: %s", spec, err.text);
+    return set;
+}
+
+void support_reward_refused(const char *spec, enum tl_code code, const char *part)
+{
+    struct tl_err err = {0};
+    struct tl_reward_set *set = tl_reward_set_open(
+        &(struct tl_reward_set_params){.specs = &spec, .n_specs = 1, .device_name = "cpu", .threads = 1},
+        &err);
+    assert_null(set);
+    if (err.code != code || !strstr(err.text, part)) fail_msg("%s: code %d, %s", spec, err.code, err.text);
+}

@@ -21,4 +21,9 @@ struct support_reward_case {
 void support_reward_case_open(struct support_reward_case *c);
 void support_reward_case_close(struct support_reward_case *c);
 
+/* A set of one on `device`, or on a cpu of its own where that is NULL. */
+struct tl_reward_set *support_reward_open(const char *spec, struct tl_device *device);
+/* Opening fails with this code and a message that has this part. */
+void support_reward_refused(const char *spec, enum tl_code code, const char *part);
+
 #endif

@@ -8,22 +8,11 @@
 #include "rewards/clip_pixels.h"
 #include "rewards/clip_towers.h"
 #include "rewards/rewards.h"
-#include "rewards/support_reward.h"
+#include "rewards/support_gradient.h"
 
 #define FIXTURES TL_SOURCE_DIR "/tests/fixtures"
 
 static struct support_reward_case kit;
-
-static struct tl_reward_set *open_one(const char *spec, struct tl_device *device)
-{
-    struct tl_err err = {0};
-    struct tl_reward_set *set = tl_reward_set_open(
-        &(struct tl_reward_set_params){
-            .specs = &spec, .n_specs = 1, .device = device, .device_name = "cpu", .threads = 1},
-        &err);
-    if (!set) fail_msg("%s: %s", spec, err.text);
-    return set;
-}
 
 static double cosine_of(const float *a, const float *b, size_t n)
 {
@@ -124,7 +113,7 @@ static void check_files(struct tl_device *device)
 {
     struct tl_err err = {0};
     double out[SUPPORT_REWARD_MOST], again[SUPPORT_REWARD_MOST], worst = 0;
-    struct tl_reward_set *set = open_one("clip:" SUPPORT_REWARD_MODEL, device);
+    struct tl_reward_set *set = support_reward_open("clip:" SUPPORT_REWARD_MODEL, device);
     n_warnings = 0;
     warnings[0] = 0;
     tl_log_set(take_log, NULL);
@@ -169,7 +158,7 @@ static void test_company(void **state)
     (void)state;
     enum { MANY = 37 };
     struct tl_err err = {0};
-    struct tl_reward_set *set = open_one("clip:" SUPPORT_REWARD_MODEL, NULL);
+    struct tl_reward_set *set = support_reward_open("clip:" SUPPORT_REWARD_MODEL, NULL);
     struct tl_reward_item many[MANY];
     double all[MANY], one;
     for (size_t i = 0; i < MANY; i++) many[i] = kit.items[(i * i + i / 5) % kit.n];
@@ -189,12 +178,12 @@ static void test_flavours(void **state)
     (void)state;
     struct tl_err err = {0};
     double cos[SUPPORT_REWARD_MOST], x[SUPPORT_REWARD_MOST];
-    struct tl_reward_set *set = open_one("clip:" SUPPORT_REWARD_MODEL ",flavour=cosine", NULL);
+    struct tl_reward_set *set = support_reward_open("clip:" SUPPORT_REWARD_MODEL ",flavour=cosine", NULL);
     check_ok(tl_reward_set_score(set, kit.items, kit.n, cos, NULL, &err), &err);
     tl_reward_set_close(&set);
 
     bool negative = false;
-    set = open_one("clip:" SUPPORT_REWARD_MODEL ",flavour=torchmetrics", NULL);
+    set = support_reward_open("clip:" SUPPORT_REWARD_MODEL ",flavour=torchmetrics", NULL);
     check_ok(tl_reward_set_score(set, kit.items, kit.n, x, NULL, &err), &err);
     for (size_t i = 0; i < kit.n; i++) {
         check_near(x[i], cos[i] > 0 ? 100 * cos[i] : 0, 1e-9);
@@ -203,7 +192,7 @@ static void test_flavours(void **state)
     assert_true(negative);
     tl_reward_set_close(&set);
 
-    set = open_one("clip:" SUPPORT_REWARD_MODEL ",flavour=logit", NULL);
+    set = support_reward_open("clip:" SUPPORT_REWARD_MODEL ",flavour=logit", NULL);
     check_ok(tl_reward_set_score(set, kit.items, kit.n, x, NULL, &err), &err);
     for (size_t i = 0; i < kit.n; i++) check_near(x[i], kit.scale * cos[i], 1e-4);
     tl_reward_set_close(&set);
@@ -211,38 +200,29 @@ static void test_flavours(void **state)
     /* The paper's prefix stands in front of the prompt: the cosine of the longer prompt, times 2.5. */
     struct tl_reward_item prefixed = kit.items[0];
     prefixed.prompt = "A photo depicts a red circle";
-    set = open_one("clip:" SUPPORT_REWARD_MODEL, NULL);
+    set = support_reward_open("clip:" SUPPORT_REWARD_MODEL, NULL);
     check_ok(tl_reward_set_score(set, &prefixed, 1, cos, NULL, &err), &err);
     tl_reward_set_close(&set);
-    set = open_one("clip:" SUPPORT_REWARD_MODEL ",flavour=clipscore", NULL);
+    set = support_reward_open("clip:" SUPPORT_REWARD_MODEL ",flavour=clipscore", NULL);
     check_ok(tl_reward_set_score(set, &kit.items[0], 1, x, NULL, &err), &err);
     check_near(x[0], cos[0] > 0 ? 2.5 * cos[0] : 0, 1e-9);
     tl_reward_set_close(&set);
-}
-
-static void check_refused(const char *spec, enum tl_code code, const char *part)
-{
-    struct tl_err err = {0};
-    struct tl_reward_set *set = tl_reward_set_open(
-        &(struct tl_reward_set_params){.specs = &spec, .n_specs = 1, .device_name = "cpu", .threads = 1},
-        &err);
-    assert_null(set);
-    if (err.code != code || !strstr(err.text, part)) fail_msg("%s: code %d, %s", spec, err.code, err.text);
 }
 
 static void test_refusals(void **state)
 {
     (void)state;
     struct tl_err err = {0};
-    check_refused("clip", TL_USAGE, "no folder was named");
-    check_refused("clip:", TL_USAGE, "no folder was named");
-    check_refused("clip:x,flavour=cosin", TL_USAGE, "did you mean cosine");
-    check_refused("clip:x,flavor=cosine", TL_USAGE, "there is flavour");
-    check_refused("clip:" FIXTURES "/no_such_folder", TL_BAD_INPUT, "no_such_folder");
-    check_refused("clip:" FIXTURES "/unet_sd1", TL_BAD_INPUT, "a CLIPModel is needed");
-    check_refused("clip:" FIXTURES "/clip_model", TL_BAD_INPUT, "clip_model"); /* no tokenizer in it */
+    support_reward_refused("clip", TL_USAGE, "no folder was named");
+    support_reward_refused("clip:", TL_USAGE, "no folder was named");
+    support_reward_refused("clip:x,flavour=cosin", TL_USAGE, "did you mean cosine");
+    support_reward_refused("clip:x,flavor=cosine", TL_USAGE, "there is flavour");
+    support_reward_refused("clip:" FIXTURES "/no_such_folder", TL_BAD_INPUT, "no_such_folder");
+    support_reward_refused("clip:" FIXTURES "/unet_sd1", TL_BAD_INPUT, "a CLIPModel is needed");
+    support_reward_refused("clip:" FIXTURES "/clip_model", TL_BAD_INPUT,
+                           "clip_model"); /* no tokenizer in it */
 
-    struct tl_reward_set *set = open_one("clip:" SUPPORT_REWARD_MODEL, NULL);
+    struct tl_reward_set *set = support_reward_open("clip:" SUPPORT_REWARD_MODEL, NULL);
     struct tl_reward_item items[2] = {kit.items[0], kit.items[1]};
     double out[2];
     items[1].prompt = NULL;
@@ -254,138 +234,48 @@ static void test_refusals(void **state)
 
 /* ---- the gradient ---- */
 
-enum { H = 40, W = 64, N = 2 }; /* the fixture's wide picture */
-
-struct graph {
-    struct tl_exec *exec;
-    struct tl_device *device;
-    struct tl_reward_set *set;
-};
-
-static const struct tl_reward_fragment fragment_like = {.set = TL_SET_AUX, .prefix = "r0"};
-
-static void graph_open(struct graph *q, const char *spec, bool f64)
-{
-    struct tl_err err = {0};
-    q->device = tl_device_open(&(struct tl_device_params){.name = "cpu", .threads = 1, .f64 = f64}, &err);
-    q->set = open_one(spec, q->device);
-    struct tl_reward *r = tl_reward_set_part(q->set, 0);
-    struct tl_reward_fragment f = fragment_like;
-    struct tl_graph *g = tl_graph_create();
-    f.pictures = tl_input(g, "pictures", TL_F32, tl_shape4(N, H, W, 3));
-    tl_val scores = r->cls->build(r, g, &f);
-    tl_val cot = tl_input(g, "cot", TL_F32, tl_shape1(N)), grad = TL_NONE;
-    struct tl_backward_params back = {.outputs = &scores,
-                                      .cotangents = &cot,
-                                      .n_outputs = 1,
-                                      .wrt = &f.pictures,
-                                      .out_wrt = &grad,
-                                      .n_wrt = 1};
-    tl_graph_backward(g, &back);
-    tl_output(g, scores, "scores");
-    tl_output(g, grad, "grad");
-    check_ok(tl_graph_ok(g, &err), &err);
-    q->exec = tl_exec_create(q->device, &g, &err);
-    if (!q->exec) fail_msg("%s", err.text);
-    check_ok(tl_exec_bind(q->exec, TL_SET_AUX, r->cls->store(r), &err), &err);
-    const char *prompts[N] = {kit.items[1].prompt, kit.items[0].prompt};
-    check_ok(r->cls->feed(r, q->exec, &f, prompts, N, &err), &err);
-}
-
-static void graph_close(struct graph *q)
-{
-    tl_exec_destroy(&q->exec);
-    tl_reward_set_close(&q->set);
-    tl_device_close(&q->device);
-}
-
-static double pictures[N * H * W * 3], gradient[N * H * W * 3];
-
-static void run(struct graph *q, double scores[N])
-{
-    struct tl_err err = {0};
-    static const double cot[N] = {1, -2};
-    check_ok(tl_exec_write_f64(q->exec, "pictures", pictures, &err), &err);
-    check_ok(tl_exec_write_f64(q->exec, "cot", cot, &err), &err);
-    check_ok(tl_exec_run(q->exec, &err), &err);
-    check_ok(tl_exec_read_f64(q->exec, "scores", scores, &err), &err);
-    check_ok(tl_exec_read_f64(q->exec, "grad", gradient, &err), &err);
-}
-
-static void fill_pictures(void)
-{
-    for (size_t i = 0; i < N * H * W * 3; i++) pictures[i] = kit.items[1].rgb[i % (H * W * 3)] / 255.0;
-}
-
 /* The float path, without Pillow's rounding, scores as the files are scored but for half a grey level. */
 static void test_graph_scores(void **state)
 {
     (void)state;
-    struct graph q;
-    double scores[N], file[N];
+    struct support_gradient q;
+    double scores[SUPPORT_PICTURES], file[SUPPORT_PICTURES];
     struct tl_err err = {0};
-    struct tl_reward_item items[N] = {kit.items[1], kit.items[1]};
+    struct tl_reward_item items[SUPPORT_PICTURES] = {kit.items[1], kit.items[1]};
     items[1].prompt = kit.items[0].prompt;
-    assert_int_equal(items[0].width, W);
-    assert_int_equal(items[0].height, H);
-    graph_open(&q, "clip:" SUPPORT_REWARD_MODEL, false);
-    fill_pictures();
-    run(&q, scores);
-    check_ok(tl_reward_set_score(q.set, items, N, file, NULL, &err), &err);
-    for (int i = 0; i < N; i++) check_near(scores[i], file[i], 5e-3);
+    assert_int_equal(items[0].width, SUPPORT_WIDTH);
+    assert_int_equal(items[0].height, SUPPORT_HEIGHT);
+    support_gradient_open(&q, &kit, "clip:" SUPPORT_REWARD_MODEL, false);
+    support_gradient_run(&q, scores);
+    check_ok(tl_reward_set_score(q.set, items, SUPPORT_PICTURES, file, NULL, &err), &err);
+    for (int i = 0; i < SUPPORT_PICTURES; i++) check_near(scores[i], file[i], 5e-3);
     printf("float path against file: %.1e, %.1e\n", scores[0] - file[0], scores[1] - file[1]);
-    graph_close(&q);
-}
-
-static void check_differences(const char *spec)
-{
-    struct graph q;
-    double scores[N], up[N], down[N], h = 1e-6, largest = 0;
-    static double exact[N * H * W * 3];
-    graph_open(&q, spec, true);
-    fill_pictures();
-    run(&q, scores);
-    memcpy(exact, gradient, sizeof exact);
-    for (size_t i = 0; i < N * H * W * 3; i++) largest = fmax(largest, fabs(exact[i]));
-    assert_true(largest > 0);
-    for (size_t i = 5; i < N * H * W * 3;
-         i += N * H * W * 3 / 23) { /* pixels of both pictures, cropped ones too */
-        double x = pictures[i];
-        pictures[i] = x + h;
-        run(&q, up);
-        pictures[i] = x - h;
-        run(&q, down);
-        pictures[i] = x;
-        double slope = (up[0] - down[0] - 2 * (up[1] - down[1])) / (2 * h);
-        check_near(exact[i], slope, 1e-6 * largest + 1e-9);
-    }
-    graph_close(&q);
+    support_gradient_close(&q);
 }
 
 static void test_gradient(void **state)
 {
     (void)state;
-    check_differences("clip:" SUPPORT_REWARD_MODEL);
-    check_differences("clip:" SUPPORT_REWARD_MODEL ",flavour=logit");
+    support_gradient_check(&kit, "clip:" SUPPORT_REWARD_MODEL);
+    support_gradient_check(&kit, "clip:" SUPPORT_REWARD_MODEL ",flavour=logit");
 }
 
 /* A cosine below 0 counts as 0 in torchmetrics' flavour, and so nothing moves it. */
 static void test_flat(void **state)
 {
     (void)state;
-    struct graph q;
-    double scores[N];
+    struct support_gradient q;
+    double scores[SUPPORT_PICTURES];
     bool flat = true, moved = false;
-    graph_open(&q, "clip:" SUPPORT_REWARD_MODEL ",flavour=torchmetrics", false);
-    fill_pictures();
-    run(&q, scores);
-    for (size_t i = 0; i < H * W * 3; i++) {
-        flat = flat && gradient[i] == 0;
-        moved = moved || gradient[H * W * 3 + i] != 0;
+    support_gradient_open(&q, &kit, "clip:" SUPPORT_REWARD_MODEL ",flavour=torchmetrics", false);
+    support_gradient_run(&q, scores);
+    for (size_t i = 0; i < SUPPORT_PIXELS; i++) {
+        flat = flat && q.gradient[i] == 0;
+        moved = moved || q.gradient[SUPPORT_PIXELS + i] != 0;
     }
     assert_true((scores[0] > 0) == !flat && (scores[1] > 0) == moved);
     assert_true(flat);
-    graph_close(&q);
+    support_gradient_close(&q);
 }
 
 static int open_kit(void **state)

@@ -100,7 +100,7 @@ static const struct tl_reward_class square = {.info = {.name = "square"},
                                               .close = close_any,
                                               .submit = submit_square,
                                               .collect = collect_square};
-static const struct tl_reward_class *const table[] = {&red, &size, &loga, &square, NULL};
+static const struct tl_reward_class *const table[] = {&red, &size, &loga, &square, &tl_reward_ensemble, NULL};
 
 #define OPENER(name, cls)                                                                                    \
     static struct tl_reward *name(const struct tl_reward_env *env, const char *arg, struct tl_err *err)      \
@@ -190,7 +190,7 @@ static void test_unknown(void **state)
     (void)state;
     struct tl_err err = {0};
     check_unknown("scen", "did you mean scene?");
-    check_unknown("loudness:-16", "there are clip, scene");
+    check_unknown("loudness:-16", "there are ");
     check_unknown("scene:all", "scene:exact");
     assert_null(tl_reward_set_open(&(struct tl_reward_set_params){0}, &err));
     assert_int_equal(err.code, TL_USAGE);
@@ -199,10 +199,15 @@ static void test_unknown(void **state)
         assert_true(info->name && info->help && info->argument && info->modality);
         assert_true(info->low < info->high);
         assert_non_null(tl_reward_kind_name(info->kind));
-        assert_true(!info->has_gradient || (tl_reward_classes[n]->build && tl_reward_classes[n]->feed &&
-                                            tl_reward_classes[n]->store));
-        assert_true(!tl_reward_classes[n]->score ==
-                    (tl_reward_classes[n]->submit && tl_reward_classes[n]->collect));
+        const struct tl_reward_class *cls = tl_reward_classes[n];
+        if (cls->members) {
+            assert_true(!cls->open && !cls->score && !cls->submit);
+            continue;
+        }
+        assert_true(info->has_gradient == (cls->build && cls->feed));
+        assert_true(!cls->store == !(info->has_gradient && info->needs_encoder));
+        assert_true(!cls->embed == !cls->embed_dim);
+        assert_true(!cls->score == (cls->submit && cls->collect));
     }
     assert_true(n >= 2);
 }
@@ -224,7 +229,8 @@ static void test_single(void **state)
         assert_true(total[i] == -2.0 * reds[i][0]);
         assert_true(parts[i] == reds[i][0]);
     }
-    assert_true(tl_reward_set_slope(set, 0) == -2);
+    tl_reward_set_slopes(set, parts, parts + 1);
+    assert_true(parts[1] == -2);
     tl_reward_set_close(&set);
 }
 
@@ -236,7 +242,7 @@ static void test_standardised(void **state)
     const char *specs[] = {"red", "square@0.5"};
     struct tl_reward_set *set = open_set(specs, 2, false), *other = open_set(specs, 2, false);
     struct tl_reward_item items[ITEMS];
-    double total[ITEMS], again[ITEMS], parts[2 * ITEMS];
+    double total[ITEMS], again[ITEMS], parts[2 * ITEMS], slopes[2];
     fill(items);
     assert_true(tl_reward_set_needs_standard(set));
     assert_false(tl_reward_set_score(set, items, ITEMS, total, parts, &err));
@@ -256,7 +262,9 @@ static void test_standardised(void **state)
         sum += total[i];
     }
     check_near(sum, 0, 1e-12);
-    check_near(tl_reward_set_slope(set, 1), 0.5 / d1, 1e-15);
+    tl_reward_set_slopes(set, parts, slopes);
+    check_near(slopes[0], 1 / d0, 1e-15);
+    check_near(slopes[1], 0.5 / d1, 1e-15);
     check_ok(tl_reward_set_standardise(other, tl_reward_set_standards(set), &err), &err);
     check_ok(tl_reward_set_score(other, items, ITEMS, again, NULL, &err), &err);
     assert_memory_equal(total, again, sizeof total);
@@ -319,6 +327,16 @@ static void test_not_finite(void **state)
     tl_err_clear(&err);
     assert_false(tl_reward_set_score(set, items, ITEMS, total, NULL, &err));
     assert_non_null(strstr(err.text, "black.png"));
+    assert_int_equal(n_tickets, 0);
+    tl_reward_set_close(&set);
+
+    /* a member of an ensemble is never left out */
+    specs[0] = "ensemble:median:red+log+square";
+    set = open_set(specs, 1, true);
+    tl_err_clear(&err);
+    assert_false(tl_reward_set_score(set, items, ITEMS, total, NULL, &err));
+    assert_int_equal(err.code, TL_NUMERIC);
+    if (!strstr(err.text, "reward log") || !strstr(err.text, "black.png")) fail_msg("%s", err.text);
     assert_int_equal(n_tickets, 0);
     tl_reward_set_close(&set);
 }
