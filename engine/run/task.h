@@ -1,8 +1,9 @@
-/* A method that trains from data, as the training loop sees it: something that adds the gradient of batch
- * number k to a store.
+/* A method that trains from data, as the training loop sees it: something that adds the gradient of a batch
+ * to a store.
  *
- * The loop (train_loop.h) owns optimiser, schedule, EMA, checkpoints and progress; a task owns model, data
- * and graphs. Batch k is a function of (seed, k) alone, so that a resumed run goes on with the same bytes. */
+ * The loop (train_loop.h) owns optimiser, schedule, accumulation, EMA, checkpoints and progress; a task owns
+ * model, data and graphs. An update is made from `parts` batches; batch `part` of update `step` is a function
+ * of (seed, step, part) alone, so that a resumed run goes on with the same bytes. */
 #ifndef TL_RUN_TASK_H
 #define TL_RUN_TASK_H
 
@@ -15,15 +16,24 @@ struct tl_task {
     struct tl_store *weights, *grads;         /* what is trained; borrowed from self */
     struct tl_store *aux_weights, *aux_grads; /* a head that is dropped at the end, or NULL */
     const char *metrics[TL_TASK_METRICS];     /* names of what gradient() reports; the first is the loss */
-    uint64_t items_per_step;                  /* pictures a step looks at, for the rate */
-    bool (*gradient)(void *self, uint64_t step, double out[TL_TASK_METRICS], struct tl_err *err);
-    /* Writes the model with these weights (the trained ones or their EMA) as a folder that opens again. */
-    bool (*save)(void *self, struct tl_store *weights, const char *folder, struct tl_err *err);
+    bool (*gradient)(void *self, uint64_t step, uint32_t part, double out[TL_TASK_METRICS],
+                     struct tl_err *err);
+    /* On pictures that are not trained on, with these weights: the same weights give the same numbers. NULL:
+     * there are none. `validation` names what it reports; the first is the loss. */
+    const char *validation[TL_TASK_METRICS];
+    bool (*validate)(void *self, struct tl_store *weights, double out[TL_TASK_METRICS], struct tl_err *err);
+    /* Pictures of fixed prompts and seeds with these weights, into a folder that is there. NULL: none. */
+    bool (*sample)(void *self, struct tl_store *weights, const char *folder, struct tl_err *err);
+    /* Writes what was trained with these weights (the trained ones or their EMA) into the run's folder: a
+     * model/ that opens again, or a lora/. With every checkpoint too where it is small. */
+    bool (*save)(void *self, struct tl_store *weights, const char *run_folder, struct tl_err *err);
+    bool saves_often;
+    size_t n_pictures, n_skipped; /* of the data: found, and left out because they cannot be used */
     void (*destroy)(void *self);
 };
 
-/* Shuffled passes over n items: item j of batch `step` of `batch` items, each pass a new permutation. `order`
- * is scratch for n numbers that keeps the current pass; *pass starts at UINT64_MAX. */
+/* Shuffled passes over n items: the item at a position, each pass a new permutation. `order` is scratch for n
+ * numbers that keeps the current pass; *pass starts at UINT64_MAX. */
 struct tl_task_order {
     uint64_t seed;
     uint32_t n;

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "base/str.h"
+#include "io/file.h"
 #include "io/json.h"
 #include "run/caption_extras.h"
 #include "run/reconstruct.h"
@@ -215,10 +217,13 @@ static bool accuracy(struct task *t, int n_texts, double *out, struct tl_err *er
     return true;
 }
 
-static bool gradient(void *self, uint64_t step, double out[TL_TASK_METRICS], struct tl_err *err)
+/* One batch is one update: pictures tell each other apart within it, so batches cannot be gathered. */
+static bool gradient(void *self, uint64_t step, uint32_t part, double out[TL_TASK_METRICS],
+                     struct tl_err *err)
 {
     struct task *t = self;
     enum { MOST = 4096 };
+    (void)part;
     int b = t->p.batch, n_texts = t->extras.n_negatives ? 2 * b : b;
     uint32_t items[MOST / 2];
     const char *texts[MOST];
@@ -273,11 +278,16 @@ static bool save_preprocessor(const struct task *t, const char *folder, struct t
     return ok;
 }
 
-static bool save(void *self, struct tl_store *weights, const char *folder, struct tl_err *err)
+static bool save(void *self, struct tl_store *weights, const char *run_folder, struct tl_err *err)
 {
     struct task *t = self;
-    return tl_component_save(t->clip, weights, folder, TL_ST_F32, err) &&
-           tl_clip_bpe_save(t->tokenizer, folder, err) && save_preprocessor(t, folder, err);
+    struct tl_str path = {0};
+    tl_path_join(&path, run_folder, "model");
+    bool ok = (!path.failed || tl_err_set(err, TL_FAIL, "out of memory")) &&
+              tl_component_save(t->clip, weights, path.data, TL_ST_F32, err) &&
+              tl_clip_bpe_save(t->tokenizer, path.data, err) && save_preprocessor(t, path.data, err);
+    tl_str_finish(&path);
+    return ok;
 }
 
 static void destroy(void *self)
@@ -386,7 +396,8 @@ bool tl_task_contrastive_create(struct tl_component *clip, struct tl_clip_bpe *t
                             .aux_weights = t->aux,
                             .aux_grads = t->aux_grads,
                             .metrics = {"loss", "contrastive", "patch", "accuracy"},
-                            .items_per_step = (uint64_t)params->batch,
+                            .n_pictures = t->data.folder.n,
+                            .n_skipped = (size_t)t->data.n_skipped,
                             .gradient = gradient,
                             .save = save,
                             .destroy = destroy};

@@ -1,175 +1,252 @@
 #include "run/task_sft.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <tiller/log.h>
+
 #include "base/rng.h"
-#include "run/encoded_set.h"
-#include "tensor/exec.h"
+#include "io/json.h"
+#include "run/task_sft_parts.h"
 
-struct task {
-    struct tl_task_sft_params p;
-    struct tl_pipeline *pipeline;
-    struct tl_dataset data;
-    struct tl_encoded_set set;
-    struct tl_task_order order;
-    struct tl_store *grads;
-    struct tl_exec *exec;
-    size_t n_latent; /* floats of one sample */
-    float *x, *target, *t, *weight, *context, *noise;
-};
+enum { BUCKET_STEP = 64 };
 
-static bool open_model(struct task *t, struct tl_device *d, struct tl_err *err)
+/* ---- a batch ---- */
+
+/* Min-SNR (Hang et al. 2023): min(SNR, gamma) times the x_0 loss, of which the epsilon loss is SNR and the v
+ * loss SNR + 1 times as much. */
+static double snr_weight(const struct tl_sft *s, size_t time)
 {
-    t->pipeline = tl_pipeline_start(d, t->p.model, t->p.seed, err);
-    if (!t->pipeline) return false;
-    return !t->pipeline->xl ||
-           tl_err_set(err, TL_BAD_INPUT,
-                      "%s: sft trains UNets that are conditioned on text alone; this is an XL pipeline",
-                      t->p.model);
-}
-
-static struct tl_exec *plan(struct task *t, struct tl_err *err)
-{
-    struct tl_graph *g = tl_graph_create();
-    if (!g) {
-        tl_err_set(err, TL_FAIL, "out of memory");
-        return NULL;
+    if (s->p.snr_gamma <= 0) return 1;
+    double snr = tl_noise_snr(&s->pipeline->scheduler.noise, time), least = fmin(snr, s->p.snr_gamma);
+    switch (s->pipeline->scheduler.config.prediction) {
+    case TL_PREDICT_EPSILON:
+        return snr <= s->p.snr_gamma ? 1 : least / snr; /* also where nothing but noise is left */
+    case TL_PREDICT_V:
+        return least / (snr + 1);
+    default:
+        return least;
     }
-    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE};
-    struct tl_shape latent = tl_shape4(t->p.batch, t->set.height, t->set.width, t->set.channels);
-    struct tl_unet_inputs in = {.context_mask = TL_NONE,
-                                .class_labels = TL_NONE,
-                                .text_embeds = TL_NONE,
-                                .time_ids = TL_NONE,
-                                .timestep_cond = TL_NONE};
-    in.sample = tl_input(g, "sample", TL_F32, latent);
-    in.timestep = tl_input(g, "timestep", TL_F32, tl_shape1(t->p.batch));
-    in.context = tl_input(g, "context", TL_F32, tl_shape3(t->p.batch, t->set.tokens, t->set.dim));
-    tl_val m = tl_unet_build(&nn, &t->pipeline->unet->config.unet, &in),
-           target = tl_input(g, "target", TL_F32, latent);
-    tl_val square = tl_unary(g, TL_UNARY_SQUARE, tl_sub(g, m, target), 0, 0);
-    tl_val plain = tl_mean_all(g, square),
-           weight = tl_input(g, "weight", TL_F32, tl_shape4(t->p.batch, 1, 1, 1));
-    tl_val loss = tl_mean_all(g, tl_mul(g, square, weight)), one = tl_fill(g, tl_shape1(1), 1);
-    tl_output(g, loss, "loss");
-    tl_output(g, plain, "mse");
-    tl_graph_backward(
-        g, &(struct tl_backward_params){
-               .outputs = &loss, .cotangents = &one, .n_outputs = 1, .param_sets = 1u << TL_SET_BASE});
-    return tl_exec_create(t->pipeline->unet->store->device, &g, err);
 }
 
-/* Min-SNR: min(SNR, gamma) / SNR of the epsilon loss; the v loss is (SNR + 1) times as steep. */
-static double snr_weight(const struct task *t, size_t step)
+/* Noised latents and target of row j: picture `i`, mirrored where the key says so. */
+static void fill_row(struct tl_sft *s, int j, int i, struct tl_rng_key key)
 {
-    if (t->p.snr_gamma <= 0) return 1;
-    double snr = tl_noise_snr(&t->pipeline->scheduler.noise, step),
-           least = snr < t->p.snr_gamma ? snr : t->p.snr_gamma;
-    if (t->pipeline->scheduler.config.prediction == TL_PREDICT_V) return least / (snr + 1);
-    return t->pipeline->scheduler.config.prediction == TL_PREDICT_EPSILON ? least / snr : least;
-}
-
-static void fill_sample(struct task *t, uint64_t step, int j)
-{
-    struct tl_rng_key key = {.seed = t->p.seed, .sample = (uint32_t)j, .step = (uint32_t)step};
-    int item = (int)tl_task_order_item(&t->order, step * (uint64_t)t->p.batch + (uint64_t)j);
-    size_t n = t->n_latent, row = (size_t)t->set.tokens * (size_t)t->set.dim;
-    float *x = t->x + (size_t)j * n, *target = t->target + (size_t)j * n;
+    const struct tl_scheduler *scheduler = &s->pipeline->scheduler;
+    const struct tl_moments *m = &s->set.moments[i];
+    size_t c = (size_t)s->set.channels, n = (size_t)m->height * (size_t)m->width * c;
+    float *x = s->x + (size_t)j * n, *target = s->target + (size_t)j * n;
+    key.stream = TL_RNG_AUGMENT;
+    bool flip = s->p.flip && tl_rng_uniform(key, 0) < 0.5f;
     key.stream = TL_RNG_POSTERIOR;
-    tl_rng_normal(key, 0, n, t->noise);
-    tl_encoded_set_latent(&t->set, &t->pipeline->vae->config.vae, item, t->noise, x);
+    tl_rng_normal(key, 0, n, s->noise);
+    tl_encoded_set_latent_of(&s->set, &s->pipeline->vae->config.vae, i, flip, s->noise, x);
     key.stream = TL_RNG_TRAIN_NOISE;
-    tl_rng_normal(key, 0, n, t->noise);
+    tl_rng_normal(key, 0, n, s->noise);
+    if (s->p.noise_offset > 0) { /* one more draw a channel, the same for all pixels */
+        float *shift = s->noise + n;
+        tl_rng_normal(key, (uint32_t)n, c, shift);
+        for (size_t e = 0; e < n; e++) s->noise[e] += (float)s->p.noise_offset * shift[e % c];
+    }
     key.stream = TL_RNG_TRAIN_TIME;
-    size_t time = tl_rng_below(key, 0, (uint32_t)t->pipeline->scheduler.noise.n);
-    tl_noise_target(&t->pipeline->scheduler.noise, t->pipeline->scheduler.config.prediction, time, x,
-                    t->noise, n, target);
-    tl_noise_add(&t->pipeline->scheduler.noise, time, x, t->noise, n, x);
-    t->t[j] = (float)time;
-    t->weight[j] = (float)snr_weight(t, time);
-    key.stream = TL_RNG_DROPOUT;
-    int caption = tl_rng_uniform(key, 0) < (float)t->p.caption_dropout ? 0 : t->set.caption[item];
-    memcpy(t->context + (size_t)j * row, t->set.contexts + (size_t)caption * row, row * sizeof(float));
+    size_t time = tl_rng_below(key, 0, (uint32_t)scheduler->noise.n);
+    tl_noise_target(&scheduler->noise, scheduler->config.prediction, time, x, s->noise, n, target);
+    tl_noise_add(&scheduler->noise, time, x, s->noise, n, x);
+    s->t[j] = (float)time;
+    s->weight[j] = (float)snr_weight(s, time);
 }
 
-static bool gradient(void *self, uint64_t step, double out[TL_TASK_METRICS], struct tl_err *err)
+/* Runs the plan of the batch's size and reads the loss of each row. */
+static bool run_batch(struct tl_sft *s, struct tl_exec *e, struct tl_err *err)
 {
-    struct task *t = self;
-    for (int j = 0; j < t->p.batch; j++) fill_sample(t, step, j);
-    float loss, mse;
-    if (!tl_exec_write(t->exec, "sample", t->x, err) || !tl_exec_write(t->exec, "timestep", t->t, err) ||
-        !tl_exec_write(t->exec, "context", t->context, err) ||
-        !tl_exec_write(t->exec, "target", t->target, err) ||
-        !tl_exec_write(t->exec, "weight", t->weight, err) || !tl_exec_run(t->exec, err) ||
-        !tl_exec_read(t->exec, "loss", &loss, err) || !tl_exec_read(t->exec, "mse", &mse, err))
-        return false;
-    out[0] = loss;
-    out[1] = mse;
+    return tl_exec_write(e, "sample", s->x, err) && tl_exec_write(e, "timestep", s->t, err) &&
+           tl_exec_write(e, "context", s->context, err) && tl_exec_write(e, "target", s->target, err) &&
+           tl_exec_write(e, "weight", s->weight, err) && tl_exec_run(e, err) &&
+           tl_exec_read(e, "rows", s->rows, err);
+}
+
+/* An update sees one batch of batch * accumulate pictures of one size; part k is its k-th slice. What fills
+ * the last batch of a pass up weighs nothing. */
+static bool gradient(void *self, uint64_t step, uint32_t part, double out[TL_TASK_METRICS],
+                     struct tl_err *err)
+{
+    struct tl_sft *s = self;
+    int b = s->p.batch, first = (int)part * b, all = b * s->p.accumulate;
+    struct tl_batch batch = tl_batches_get(&s->batches, step);
+    struct tl_rng_key keys[TL_SFT_MOST_BATCH];
+    if (first >= batch.n_own) return true;
+    const struct tl_moments *m = &s->set.moments[batch.pictures[0]];
+    struct tl_exec *e = tl_sft_plan_get(s, m->height, m->width, true, err);
+    if (!e) return false;
+    for (int j = 0; j < b; j++) {
+        keys[j] = (struct tl_rng_key){s->job->seed, TL_RNG_DROPOUT, (uint32_t)(first + j), (uint32_t)step};
+        fill_row(s, j, batch.pictures[first + j], keys[j]);
+        s->weight[j] = first + j < batch.n_own ? s->weight[j] * (float)((double)all / batch.n_own) : 0;
+    }
+    if (!tl_sft_contexts(s, batch.pictures + first, keys, NULL, err) || !run_batch(s, e, err)) return false;
+    for (int j = 0; j < b && first + j < batch.n_own; j++) {
+        out[0] += (double)s->weight[j] * (double)s->rows[j] / b;
+        out[1] += (double)s->rows[j] * s->p.accumulate / batch.n_own;
+    }
+    return !s->p.train_text || (tl_exec_read(e, "d_context", s->d_context, err) &&
+                                tl_sft_text_gradient(s, s->text_list, s->d_context, err));
+}
+
+/* ---- opening ---- */
+
+static bool check_params(const struct tl_supervised_params *p, struct tl_err *err)
+{
+    if (p->full && (p->lora || p->rank > 0))
+        return tl_err_set(err, TL_USAGE, "--full trains all weights, %s a LoRA: leave one of them out",
+                          p->lora ? "--lora" : "--rank");
+    if ((int64_t)p->batch * p->accumulate > 1 << 20)
+        return tl_err_set(err, TL_USAGE, "--batch %d times --accumulate %d: at most %d pictures an update",
+                          p->batch, p->accumulate, 1 << 20);
+    if (p->val_share > 0 && p->val_every == 0)
+        return tl_err_set(err, TL_USAGE, "--val-share holds pictures out, --val-every 0 never looks at them");
     return true;
 }
 
-static bool save(void *self, struct tl_store *weights, const char *folder, struct tl_err *err)
+static bool open_model(struct tl_sft *s, struct tl_device *d, struct tl_err *err)
 {
-    struct task *t = self;
-    return tl_pipeline_save(t->pipeline, folder,
-                            &(struct tl_pipeline_save_params){.dtype = TL_ST_F32, .unet = weights}, err);
+    s->pipeline = tl_pipeline_start(d, s->p.model, s->job->seed, err);
+    if (!s->pipeline) return false;
+    if (s->pipeline->xl)
+        return tl_err_set(err, TL_BAD_INPUT,
+                          "%s: sft trains UNets that are conditioned on text alone; this is an XL pipeline",
+                          s->p.model);
+    bool fresh = s->pipeline->unet->folder == NULL;
+    if (fresh && (s->p.lora || s->p.rank > 0))
+        return tl_err_set(err, TL_USAGE, "%s: its unet/ has no weights, so all are trained; leave %s out",
+                          s->p.model, s->p.lora ? "--lora" : "--rank");
+    s->full = s->p.full || fresh;
+    if (!tl_json_double(s->pipeline->index, "_guidance_scale", 7.5, &s->guidance, err)) return false;
+    if (s->p.sample_guidance >= 0) s->guidance = s->p.sample_guidance;
+    return true;
+}
+
+static bool open_data(struct tl_sft *s, struct tl_err *err)
+{
+    const struct tl_supervised_params *p = &s->p;
+    int factor = tl_vae_factor(&s->pipeline->vae->config.vae), size = p->size, step = p->bucket_step;
+    if (!size) size = factor * s->pipeline->unet->config.unet.sample_size[0];
+    if (p->fit == TL_FIT_BUCKET && !size)
+        return tl_err_set(err, TL_USAGE, "--fit bucket needs --size: the model's config names none");
+    if (!step) step = size >= 4 * BUCKET_STEP ? BUCKET_STEP : size / 4 / factor * factor;
+    if (step < factor) step = factor;
+    if (p->fit == TL_FIT_BUCKET && step % factor)
+        return tl_err_set(err, TL_USAGE, "--bucket-step %d: a multiple of the VAE's %d is needed", step,
+                          factor);
+    struct tl_dataset_params dp = {.folder = p->data,
+                                   .fit = (enum tl_fit)p->fit,
+                                   .width = size,
+                                   .height = size,
+                                   .area_side = size,
+                                   .bucket_step = step,
+                                   .no_upscale = p->no_upscale,
+                                   .need_captions = true,
+                                   .strict = p->strict,
+                                   .val_share = p->val_share};
+    s->captions = (struct tl_caption_params){.dropout = p->caption_dropout,
+                                             .tag_dropout = p->tag_dropout,
+                                             .shuffle = p->shuffle_caption,
+                                             .keep_tokens = p->keep_tokens};
+    s->live_texts = p->train_text || !tl_caption_is_fixed(&s->captions);
+    struct tl_encoded_params ep = {
+        .cache = p->latent_cache, .flips = p->flip, .no_captions = s->live_texts, .job = s->job};
+    if (!tl_dataset_open(&dp, &s->data, err) ||
+        !tl_encoded_set_open(&s->data, s->pipeline, &ep, &s->set, err))
+        return false;
+    if (p->fit == TL_FIT_BUCKET)
+        for (int i = 0; i < s->data.n_buckets; i++)
+            tl_log(TL_LOG_INFO, "bucket %dx%d: %d pictures", s->data.buckets[i].width,
+                   s->data.buckets[i].height, s->data.buckets[i].n);
+    return tl_batches_init(&s->batches, &s->data, TL_PART_TRAIN, p->batch * p->accumulate, s->job->seed,
+                           err) &&
+           tl_batches_init(&s->held_out, &s->data, TL_PART_HELD_OUT, p->batch, s->job->seed, err) &&
+           (!p->sample_prompts || tl_prompts_read(p->sample_prompts, &s->prompts, err));
+}
+
+static bool allocate(struct tl_sft *s, struct tl_err *err)
+{
+    size_t b = (size_t)s->p.batch, c = (size_t)s->set.channels,
+           row = (size_t)s->pipeline->tokens * (size_t)s->pipeline->width;
+    for (int i = 0; i < s->set.n; i++) {
+        size_t n = (size_t)s->set.moments[i].height * (size_t)s->set.moments[i].width * c;
+        if (n > s->most_latent) s->most_latent = n;
+    }
+    s->x = malloc(b * s->most_latent * sizeof(float));
+    s->target = malloc(b * s->most_latent * sizeof(float));
+    s->noise = malloc((s->most_latent + c) * sizeof(float));
+    s->t = malloc(b * sizeof(float));
+    s->weight = malloc(b * sizeof(float));
+    s->rows = malloc(b * sizeof(float));
+    s->context = malloc(b * row * sizeof(float));
+    s->d_context = malloc(b * row * sizeof(float));
+    s->texts = calloc(b, sizeof *s->texts);
+    s->text_list = calloc(b, sizeof *s->text_list);
+    return (s->x && s->target && s->noise && s->t && s->weight && s->rows && s->context && s->d_context &&
+            s->texts && s->text_list) ||
+           tl_err_set(err, TL_FAIL, "out of memory");
 }
 
 static void destroy(void *self)
 {
-    struct task *t = self;
-    tl_exec_destroy(&t->exec);
-    tl_store_destroy(&t->grads);
-    tl_pipeline_close(&t->pipeline);
-    tl_dataset_finish(&t->data);
-    tl_encoded_set_finish(&t->set);
-    tl_task_order_finish(&t->order);
-    float *const all[] = {t->x, t->target, t->t, t->weight, t->context, t->noise};
+    struct tl_sft *s = self;
+    tl_sft_plans_finish(&s->plans);
+    tl_sft_text_finish(&s->text);
+    tl_sft_free_weights(s);
+    tl_batches_finish(&s->batches);
+    tl_batches_finish(&s->held_out);
+    tl_encoded_set_finish(&s->set);
+    tl_dataset_finish(&s->data);
+    tl_prompts_finish(&s->prompts);
+    tl_pipeline_close(&s->pipeline);
+    float *const all[] = {s->x, s->target, s->t, s->weight, s->context, s->d_context, s->noise, s->rows};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
-    free(t);
+    for (int j = 0; s->texts && j < s->p.batch; j++) tl_str_finish(&s->texts[j]);
+    free(s->texts);
+    free((void *)s->text_list);
+    free(s);
 }
 
-static bool prepare(struct task *t, struct tl_device *d, struct tl_err *err)
+/* The first batch's plan is made here, so that what does not fit the model is refused before the run begins.
+ */
+static bool prepare(struct tl_sft *s, struct tl_device *d, struct tl_err *err)
 {
-    if (!open_model(t, d, err) ||
-        !tl_dataset_load(t->p.data, t->p.size, t->p.size, true, t->p.strict, &t->data, err))
+    if (!open_model(s, d, err) || !tl_sft_make_weights(s, err) || !open_data(s, err) || !allocate(s, err))
         return false;
-    if (!tl_encoded_set_make(&t->data, t->pipeline, &t->set, err)) return false;
-    size_t b = (size_t)t->p.batch;
-    t->n_latent = (size_t)t->set.height * (size_t)t->set.width * (size_t)t->set.channels;
-    t->x = malloc(b * t->n_latent * sizeof(float));
-    t->target = malloc(b * t->n_latent * sizeof(float));
-    t->noise = malloc(t->n_latent * sizeof(float));
-    t->t = malloc(b * sizeof(float));
-    t->weight = malloc(b * sizeof(float));
-    t->context = malloc(b * (size_t)t->set.tokens * (size_t)t->set.dim * sizeof(float));
-    if (!t->x || !t->target || !t->noise || !t->t || !t->weight || !t->context)
-        return tl_err_set(err, TL_FAIL, "out of memory");
-    if (!tl_task_order_init(&t->order, t->p.seed, (uint32_t)t->data.n, err)) return false;
-    t->grads = tl_store_create(d, t->pipeline->unet->layout, err);
-    t->exec = t->grads ? plan(t, err) : NULL;
-    return t->exec && tl_exec_bind(t->exec, TL_SET_BASE, t->pipeline->unet->store, err) &&
-           tl_exec_bind(t->exec, TL_SET_BASE + TL_SET_GRADS, t->grads, err);
+    if (s->live_texts && !tl_sft_text_init(s, err)) return false;
+    const struct tl_moments *m = &s->set.moments[tl_batches_get(&s->batches, 0).pictures[0]];
+    return tl_sft_plan_get(s, m->height, m->width, true, err) != NULL;
 }
 
-bool tl_task_sft_create(struct tl_device *device, const struct tl_task_sft_params *params,
-                        struct tl_task *out, struct tl_err *err)
+bool tl_task_sft_create(struct tl_device *device, const struct tl_job *job,
+                        const struct tl_supervised_params *params, struct tl_task *out, struct tl_err *err)
 {
-    struct task *t = calloc(1, sizeof *t);
-    if (!t) return tl_err_set(err, TL_FAIL, "out of memory");
-    t->p = *params;
-    if (!prepare(t, device, err)) {
-        destroy(t);
+    if (!check_params(params, err)) return false;
+    struct tl_sft *s = calloc(1, sizeof *s);
+    if (!s) return tl_err_set(err, TL_FAIL, "out of memory");
+    s->p = *params;
+    s->job = job;
+    if (s->p.accumulate < 1) s->p.accumulate = 1;
+    if (!prepare(s, device, err)) {
+        destroy(s);
         return false;
     }
-    *out = (struct tl_task){.self = t,
-                            .weights = t->pipeline->unet->store,
-                            .grads = t->grads,
+    *out = (struct tl_task){.self = s,
+                            .weights = s->weights,
+                            .grads = s->grads,
                             .metrics = {"loss", "mse"},
-                            .items_per_step = (uint64_t)params->batch,
                             .gradient = gradient,
-                            .save = save,
+                            .validation = TL_SFT_VALIDATION,
+                            .validate = s->data.n_held_out ? tl_sft_validate : NULL,
+                            .sample = s->prompts.n ? tl_sft_sample : NULL,
+                            .save = tl_sft_save,
+                            .saves_often = !s->full,
+                            .n_pictures = s->data.folder.n,
+                            .n_skipped = (size_t)s->data.n_skipped,
                             .destroy = destroy};
     return true;
 }

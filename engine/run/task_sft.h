@@ -1,25 +1,19 @@
 /* Method `sft`: trains a latent diffusion UNet on captioned pictures: mean square error of the scheduler's
- * prediction type, captions dropped now and then for classifier-free guidance, latents and text encodings
- * computed once.
+ * prediction type at random timesteps, captions dropped now and then for classifier-free guidance. Latents
+ * are computed once.
  *
- * The model is a diffusers pipeline folder; a unet/ without weights is started from random ones
- * (pretraining). */
+ * The model is a diffusers pipeline folder. What is trained is a LoRA on the UNet and, on request, on the
+ * text encoder, or with `full` all their weights; a unet/ without weights starts from random ones
+ * (pretraining), all of which are trained. */
 #ifndef TL_RUN_TASK_SFT_H
 #define TL_RUN_TASK_SFT_H
 
+#include <tiller/train.h>
+
 #include "run/task.h"
 
-struct tl_task_sft_params {
-    const char *data, *model;
-    int batch;
-    int size;               /* side of the pictures; 0: the first picture's */
-    double caption_dropout; /* share of samples that see the empty caption */
-    double snr_gamma; /* > 0: loss weights min(SNR, gamma) / SNR (/ (SNR + 1) for v), Hang et al. 2023 */
-    bool strict;
-    uint64_t seed;
-};
-
-bool tl_task_sft_create(struct tl_device *device, const struct tl_task_sft_params *params,
-                        struct tl_task *out, struct tl_err *err);
+/* job: seed and progress. The strings of the params are borrowed. */
+bool tl_task_sft_create(struct tl_device *device, const struct tl_job *job,
+                        const struct tl_supervised_params *params, struct tl_task *out, struct tl_err *err);
 
 #endif

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "base/str.h"
+#include "io/file.h"
 #include "run/dataset.h"
 #include "sample/latents.h"
 #include "tensor/exec.h"
@@ -75,13 +77,13 @@ static double variance(const float *x, size_t n)
 }
 
 /* A crop with something in it: of CANDIDATES random places the one whose pixels vary most. */
-static void take_crop(struct task *t, uint64_t step, int j, int item, float *out)
+static void take_crop(struct task *t, uint64_t step, int sample, int item, float *out)
 {
     size_t n = (size_t)(t->h * t->w * 3);
     float *trial = t->pixels + (size_t)t->p.batch * n;
     double best = -1;
     struct tl_rng_key key = {
-        .seed = t->p.seed, .stream = TL_RNG_AUGMENT, .sample = (uint32_t)j, .step = (uint32_t)step};
+        .seed = t->p.seed, .stream = TL_RNG_AUGMENT, .sample = (uint32_t)sample, .step = (uint32_t)step};
     for (uint32_t k = 0; k < CANDIDATES; k++) {
         int y = (int)tl_rng_below(key, 2 * k, (uint32_t)(t->data.height - t->h + 1)),
             x = (int)tl_rng_below(key, 2 * k + 1, (uint32_t)(t->data.width - t->w + 1));
@@ -94,20 +96,23 @@ static void take_crop(struct task *t, uint64_t step, int j, int item, float *out
     }
 }
 
-static bool gradient(void *self, uint64_t step, double out[TL_TASK_METRICS], struct tl_err *err)
+static bool gradient(void *self, uint64_t step, uint32_t part, double out[TL_TASK_METRICS],
+                     struct tl_err *err)
 {
     struct task *t = self;
     static const char *const names[4] = {"loss", "l1", "mse", "kl"};
     size_t n = (size_t)(t->h * t->w * 3);
+    int first = (int)part * t->p.batch; /* sample j of this batch is sample first + j of the update */
     for (int j = 0; j < t->p.batch; j++) {
-        int item = (int)tl_task_order_item(&t->order, step * (uint64_t)t->p.batch + (uint64_t)j);
+        uint64_t place = step * (uint64_t)(t->p.batch * t->p.accumulate) + (uint64_t)(first + j);
+        int item = (int)tl_task_order_item(&t->order, place);
         if (t->p.crop)
-            take_crop(t, step, j, item, t->pixels + (size_t)j * n);
+            take_crop(t, step, first + j, item, t->pixels + (size_t)j * n);
         else
             tl_dataset_pixels(&t->data, item, 0, 0, t->h, t->w, t->pixels + (size_t)j * n);
     }
     tl_rng_normal((struct tl_rng_key){.seed = t->p.seed, .stream = TL_RNG_POSTERIOR, .step = (uint32_t)step},
-                  0, t->n_latent, t->noise);
+                  (uint32_t)(part * t->n_latent), t->n_latent, t->noise);
     if (!tl_exec_write(t->exec, "pixels", t->pixels, err) ||
         !tl_exec_write(t->exec, "noise", t->noise, err) || !tl_exec_run(t->exec, err))
         return false;
@@ -179,10 +184,16 @@ static bool measure_scaling(struct task *t, struct tl_store *weights, struct tl_
     return ok;
 }
 
-static bool save(void *self, struct tl_store *weights, const char *folder, struct tl_err *err)
+static bool save(void *self, struct tl_store *weights, const char *run_folder, struct tl_err *err)
 {
     struct task *t = self;
-    return measure_scaling(t, weights, err) && tl_component_save(t->vae, weights, folder, TL_ST_F32, err);
+    struct tl_str path = {0};
+    tl_path_join(&path, run_folder, "model");
+    bool ok = (!path.failed || tl_err_set(err, TL_FAIL, "out of memory")) &&
+              measure_scaling(t, weights, err) &&
+              tl_component_save(t->vae, weights, path.data, TL_ST_F32, err);
+    tl_str_finish(&path);
+    return ok;
 }
 
 static void destroy(void *self)
@@ -243,7 +254,8 @@ bool tl_task_vae_create(struct tl_component *vae, const struct tl_task_vae_param
                             .weights = vae->store,
                             .grads = t->grads,
                             .metrics = {"loss", "l1", "mse", "kl"},
-                            .items_per_step = (uint64_t)params->batch,
+                            .n_pictures = t->data.folder.n,
+                            .n_skipped = (size_t)t->data.n_skipped,
                             .gradient = gradient,
                             .save = save,
                             .destroy = destroy};

@@ -10,8 +10,8 @@
 
 struct tl_task_vae_params {
     const char *data;
-    int batch;
-    int crop; /* side of the square crops; 0: whole pictures */
+    int batch, accumulate; /* pictures of a batch; batches of an update, at least 1 */
+    int crop;              /* side of the square crops; 0: whole pictures */
     int size; /* side that pictures are brought to; 0: the config's sample_size, else the first picture's */
     double kl_weight; /* 0.0005 */
     bool fresh;       /* the weights are random: start with a quiet posterior */

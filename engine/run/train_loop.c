@@ -1,6 +1,3 @@
-#include "run/train_loop.h"
-
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,140 +6,25 @@
 #include <tiller/log.h>
 
 #include "base/clock.h"
-#include "nn/optimizer.h"
-#include "run/checkpoint.h"
-#include "run/run_metrics.h"
+#include "run/train_loop_inner.h"
 
-enum { MOST_SKIPPED = 10, KEEP = 2 };
-
-struct loop {
-    const struct tl_job *job;
-    const struct tl_supervised_params *p;
-    struct tl_run_folder *folder;
-    struct tl_task *task;
-    struct tl_optimizer *main, *aux;
-    struct tl_store *ema;
-    struct tl_run_metrics *metrics;
-    int step; /* steps taken, skipped ones too */
-    double sums[TL_TASK_METRICS +
-                1];        /* since the last row, of updates that were made; the norm behind the metrics */
-    int n_sums, n_skipped; /* skipped in a row */
-    double start, last_progress, loss;
-    int start_step;
-};
-
-double tl_train_rate(const struct tl_supervised_params *p, int k)
-{
-    double warm = p->warmup > 0 && k < p->warmup ? (k + 1.0) / p->warmup : 1, done = (double)k / p->steps;
-    switch (p->schedule) {
-    case 1:
-        return p->lr * warm;
-    case 2:
-        return p->lr * warm * (1 - done);
-    default:
-        return p->lr * warm * 0.5 * (1 + cos(3.14159265358979323846 * done));
-    }
-}
-
-static int n_metrics(const struct tl_task *t)
-{
-    int n = 0;
-    while (n < TL_TASK_METRICS && t->metrics[n]) n++;
-    return n;
-}
-
-/* Stores of a checkpoint; the same list saves and loads. */
-static size_t list_stores(const struct loop *l, struct tl_checkpoint_store out[8])
-{
-    size_t n = 0;
-    out[n++] = (struct tl_checkpoint_store){.name = "weights", .store = l->task->weights};
-    out[n++] = (struct tl_checkpoint_store){.name = "adam_m", .store = l->main->m};
-    out[n++] = (struct tl_checkpoint_store){.name = "adam_v", .store = l->main->v};
-    if (l->ema) out[n++] = (struct tl_checkpoint_store){.name = "ema", .store = l->ema};
-    if (l->aux) {
-        out[n++] = (struct tl_checkpoint_store){.name = "aux_weights", .store = l->task->aux_weights};
-        out[n++] = (struct tl_checkpoint_store){.name = "aux_adam_m", .store = l->aux->m};
-        out[n++] = (struct tl_checkpoint_store){.name = "aux_adam_v", .store = l->aux->v};
-    }
-    return n;
-}
-
-static bool save_checkpoint(struct loop *l, struct tl_err *err)
-{
-    struct tl_checkpoint_store stores[8];
-    size_t n = list_stores(l, stores);
-    int metrics = n_metrics(l->task) + 1;
-    cJSON *state = cJSON_CreateObject();
-    cJSON_AddNumberToObject(state, "step", l->step);
-    cJSON_AddNumberToObject(state, "updates", (double)l->main->step);
-    if (l->aux) cJSON_AddNumberToObject(state, "aux_updates", (double)l->aux->step);
-    cJSON_AddNumberToObject(state, "n_skipped", l->n_skipped);
-    cJSON_AddNumberToObject(state, "n_sums", l->n_sums);
-    cJSON_AddItemToObject(state, "sums", cJSON_CreateDoubleArray(l->sums, metrics));
-    bool ok = tl_run_metrics_sync(l->metrics, err) &&
-              tl_checkpoint_save(l->folder->path, l->step,
-                                 &(struct tl_checkpoint_params){
-                                     .stores = stores, .n_stores = n, .state = state, .keep = KEEP},
-                                 err);
-    cJSON_Delete(state);
-    return ok;
-}
-
-/* What save_checkpoint wrote into state.json. */
-static bool load_state(struct loop *l, const cJSON *state, struct tl_err *err)
-{
-    int64_t step = 0, updates = 0, aux_updates = 0, n_sums = 0, n_skipped = 0;
-    if (!tl_json_int(state, "step", 0, &step, err) || !tl_json_int(state, "updates", 0, &updates, err) ||
-        !tl_json_int(state, "aux_updates", updates, &aux_updates, err) ||
-        !tl_json_int(state, "n_sums", 0, &n_sums, err) ||
-        !tl_json_int(state, "n_skipped", 0, &n_skipped, err))
-        return false;
-    const cJSON *sums = tl_json_get(state, "sums");
-    if (step < 0 || step > INT_MAX || updates < 0 || n_sums < 0 || n_sums > step ||
-        cJSON_GetArraySize(sums) != n_metrics(l->task) + 1)
-        return tl_err_set(err, TL_BAD_INPUT, "state.json is of another method or version");
-    for (int i = 0; i <= n_metrics(l->task); i++) l->sums[i] = cJSON_GetArrayItem(sums, i)->valuedouble;
-    l->step = (int)step;
-    l->n_sums = (int)n_sums;
-    l->n_skipped = n_skipped > 0 && n_skipped < MOST_SKIPPED ? (int)n_skipped : 0;
-    l->main->step = (uint64_t)updates;
-    if (l->aux) l->aux->step = (uint64_t)aux_updates;
-    return true;
-}
-
-static bool load_checkpoint(struct loop *l, struct tl_err *err)
-{
-    struct tl_checkpoint *c = tl_checkpoint_open_newest(l->folder->path, err);
-    if (!c) return false;
-    struct tl_checkpoint_store stores[8];
-    size_t n = list_stores(l, stores);
-    bool ok = load_state(l, tl_checkpoint_state(c), err);
-    for (size_t i = 0; ok && i < n; i++)
-        ok = tl_checkpoint_read_store(c, stores[i].name, stores[i].store, err);
-    if (ok)
-        tl_log(TL_LOG_INFO, "going on from step %d", l->step);
-    else
-        tl_err_add(err, "%s", tl_checkpoint_path(c));
-    tl_checkpoint_close(&c);
-    return ok;
-}
-
-static bool update(struct loop *l, double *out_norm, bool *out_skipped, struct tl_err *err)
+static bool update(struct tl_loop *l, double *out_norm, bool *out_skipped, struct tl_err *err)
 {
     const struct tl_supervised_params *p = l->p;
     struct tl_adamw_params adamw = {tl_train_rate(p, l->step), p->beta1,    p->beta2, 1e-8,
                                     p->weight_decay,           p->clip_norm};
+    double scale = 1.0 / p->accumulate, aux_norm;
     bool aux_skipped = false;
-    double aux_norm;
-    if (!tl_optimizer_step(l->main, &adamw, l->task->weights, l->task->grads, 1, out_norm, out_skipped, err))
+    if (!tl_optimizer_step(l->main, &adamw, l->task->weights, l->task->grads, scale, out_norm, out_skipped,
+                           err))
         return false;
-    if (l->aux && !tl_optimizer_step(l->aux, &adamw, l->task->aux_weights, l->task->aux_grads, 1, &aux_norm,
-                                     &aux_skipped, err))
+    if (l->aux && !tl_optimizer_step(l->aux, &adamw, l->task->aux_weights, l->task->aux_grads, scale,
+                                     &aux_norm, &aux_skipped, err))
         return false;
     l->n_skipped = *out_skipped ? l->n_skipped + 1 : 0;
-    if (l->n_skipped >= MOST_SKIPPED)
+    if (l->n_skipped >= TL_LOOP_MOST_SKIPPED)
         return tl_err_set(err, TL_NUMERIC, "the gradient was not finite %d times in a row; try a lower --lr",
-                          MOST_SKIPPED);
+                          TL_LOOP_MOST_SKIPPED);
     if (*out_skipped) {
         tl_log(TL_LOG_WARN, "step %d: the gradient is not finite, update skipped", l->step);
         return true;
@@ -153,11 +35,11 @@ static bool update(struct loop *l, double *out_norm, bool *out_skipped, struct t
 }
 
 /* Means since the last row; none where every update since then was skipped. */
-static bool write_row(struct loop *l, struct tl_err *err)
+static bool write_row(struct tl_loop *l, struct tl_err *err)
 {
     if (l->n_sums == 0) return true;
     struct tl_run_metric row[TL_TASK_METRICS + 2];
-    int n = n_metrics(l->task);
+    int n = tl_loop_count(l->task->metrics);
     for (int i = 0; i < n; i++) row[i] = (struct tl_run_metric){l->task->metrics[i], l->sums[i] / l->n_sums};
     row[n] = (struct tl_run_metric){"grad_norm", l->sums[n] / l->n_sums};
     row[n + 1] = (struct tl_run_metric){"lr", tl_train_rate(l->p, l->step - 1)};
@@ -166,14 +48,15 @@ static bool write_row(struct loop *l, struct tl_err *err)
     return tl_run_metrics_append(l->metrics, "train", l->step, row, (size_t)n + 2, err);
 }
 
-static void report(struct loop *l, bool last)
+static void report(struct tl_loop *l, bool last)
 {
     double now = tl_clock_s();
     if (!l->job->progress || (!last && now - l->last_progress < 0.5)) return;
     l->last_progress = now;
-    char health[64];
+    char health[96];
     double rate = (l->step - l->start_step) / fmax(now - l->start, 1e-6);
-    snprintf(health, sizeof health, "%s %.4f", l->task->metrics[0], l->loss);
+    int n = snprintf(health, sizeof health, "%s %.4f", l->task->metrics[0], l->loss);
+    if (l->best_step >= 0) snprintf(health + n, sizeof health - (size_t)n, ", held out %.4f", l->last_loss);
     l->job->progress(l->job->user,
                      &(struct tl_progress){.phase = "training",
                                            .done = l->step,
@@ -184,13 +67,31 @@ static void report(struct loop *l, bool last)
                                            .health = health});
 }
 
-static bool one_step(struct loop *l, struct tl_err *err)
+/* The gradient of one step, batch by batch, with means of what they report. Asked to stop between two
+ * batches: *out_dropped, nothing is kept of them. */
+static bool gather(struct tl_loop *l, double out[TL_TASK_METRICS], bool *out_dropped, struct tl_err *err)
+{
+    int n = tl_loop_count(l->task->metrics), parts = l->p->accumulate;
+    for (int part = 0; part < parts; part++) {
+        double values[TL_TASK_METRICS] = {0};
+        if (!l->task->gradient(l->task->self, (uint64_t)l->step, (uint32_t)part, values, err)) return false;
+        for (int i = 0; i < n; i++) out[i] += values[i] / parts;
+        *out_dropped = part < parts - 1 && tl_interrupted();
+        if (*out_dropped)
+            return tl_store_zero(l->task->grads, err) &&
+                   (!l->task->aux_grads || tl_store_zero(l->task->aux_grads, err));
+    }
+    return true;
+}
+
+static bool one_step(struct tl_loop *l, struct tl_err *err)
 {
     double values[TL_TASK_METRICS] = {0}, norm = 0;
-    int n = n_metrics(l->task);
-    bool skipped = false;
-    if (!l->task->gradient(l->task->self, (uint64_t)l->step, values, err) || !update(l, &norm, &skipped, err))
-        return tl_err_add(err, "step %d", l->step);
+    int n = tl_loop_count(l->task->metrics);
+    bool skipped = false, dropped = false;
+    if (!gather(l, values, &dropped, err)) return tl_err_add(err, "step %d", l->step);
+    if (dropped) return true;
+    if (!update(l, &norm, &skipped, err)) return tl_err_add(err, "step %d", l->step);
     if (!skipped) {
         for (int i = 0; i < n; i++) l->sums[i] += values[i];
         l->sums[n] += norm;
@@ -200,31 +101,27 @@ static bool one_step(struct loop *l, struct tl_err *err)
     l->step++;
     bool last = l->step == l->p->steps;
     if ((l->step % l->p->log_every == 0 || last) && !write_row(l, err)) return false;
-    if ((l->step % l->p->save_every == 0 || last) && !save_checkpoint(l, err)) return false;
-    return true;
+    if (!tl_loop_look(l, err)) return false;
+    bool due = l->step % l->p->save_every == 0 || last || l->best_step == l->step;
+    return !due || tl_loop_save(l, err);
 }
 
-static bool run(struct loop *l, struct tl_err *err)
+static bool run(struct tl_loop *l, struct tl_err *err)
 {
     l->start = tl_clock_s();
     l->start_step = l->step;
+    if (!l->folder->resumes && !tl_loop_look(l, err)) return false;
     while (l->step < l->p->steps) {
         if (!one_step(l, err)) return false;
         report(l, false);
-        if (tl_interrupted() && l->step < l->p->steps) {
-            if (l->step % l->p->save_every != 0 && !save_checkpoint(l, err)) return false;
-            return tl_interrupt_check("training", err);
-        }
+        if (tl_interrupted() && l->step < l->p->steps)
+            return tl_loop_save(l, err) && tl_interrupt_check("training", err);
     }
     report(l, true);
-    struct tl_str path = {0};
-    bool ok = tl_run_folder_path(l->folder, "model", &path, err) &&
-              l->task->save(l->task->self, l->ema ? l->ema : l->task->weights, path.data, err);
-    tl_str_finish(&path);
-    return ok;
+    return l->task->save(l->task->self, tl_loop_weights(l), l->folder->path, err) && tl_loop_summary(l, err);
 }
 
-static bool prepare(struct loop *l, struct tl_device *d, struct tl_err *err)
+static bool prepare(struct tl_loop *l, struct tl_device *d, struct tl_err *err)
 {
     l->main = tl_optimizer_create(d, l->task->weights->layout, err);
     l->aux =
@@ -234,7 +131,7 @@ static bool prepare(struct loop *l, struct tl_device *d, struct tl_err *err)
         l->ema = tl_store_create(d, l->task->weights->layout, err);
         if (!l->ema || !tl_store_copy(l->ema, l->task->weights, err)) return false;
     }
-    if (l->folder->resumes && !load_checkpoint(l, err)) return false;
+    if (l->folder->resumes && !tl_loop_load(l, err)) return false;
     l->metrics = tl_run_metrics_open(l->folder->path, l->folder->resumes ? l->step : -1, err);
     return l->metrics != NULL;
 }
@@ -243,7 +140,15 @@ bool tl_train_loop(const struct tl_job *job, const struct tl_supervised_params *
                    struct tl_device *device, struct tl_run_folder *folder, struct tl_task *task,
                    struct tl_err *err)
 {
-    struct loop l = {.job = job, .p = params, .folder = folder, .task = task};
+    struct tl_supervised_params own = *params;
+    if (own.accumulate < 1) own.accumulate = 1; /* methods without the option */
+    struct tl_loop l = {.job = job,
+                        .p = &own,
+                        .folder = folder,
+                        .task = task,
+                        .best_step = -1,
+                        .last_step = -1,
+                        .saved_step = -1};
     bool ok = prepare(&l, device, err) && run(&l, err);
     tl_run_metrics_close(&l.metrics);
     tl_optimizer_destroy(&l.main);

@@ -11,63 +11,6 @@
 #include "run/train_loop.h"
 #include "run/train_methods.h"
 
-static const char *const schedules[] = {"cosine", "constant", "linear", NULL};
-
-#define S struct tl_supervised_params
-#define COMMON_OPTIONS(model_help, steps_, batch_, lr_, warmup_, beta2_, decay_, ema_)                       \
-    TL_OPTION_STRING(S, data, 0, "data", NULL, "FOLDER",                                                     \
-                     "pictures, with captions where the method reads them"),                                 \
-        TL_OPTION_STRING(S, model, 0, "model", NULL, "FOLDER|FILE", model_help),                             \
-        TL_OPTION_STRING(S, out, 'o', "out", NULL, "FOLDER", "the run"),                                     \
-        TL_OPTION_INT(S, steps, 0, "steps", steps_, 1, 100000000, "N", "updates"),                           \
-        TL_OPTION_INT(S, batch, 0, "batch", batch_, 1, 2048, "N", "pictures per update"),                    \
-        TL_OPTION_INT(S, size, 0, "size", "0", 0, 8192, "PIXELS",                                            \
-                      "side that pictures are brought to; 0: the model's, else the first picture's"),        \
-        TL_OPTION_REAL(S, lr, 0, "lr", lr_, 0, 10, "X", "learning rate"),                                    \
-        TL_OPTION_ENUM(S, schedule, 0, "schedule", "cosine", schedules, "of the learning rate"),             \
-        TL_OPTION_INT(S, warmup, 0, "warmup", warmup_, 0, 1000000, "N", "steps of rising learning rate"),    \
-        TL_OPTION_REAL(S, beta1, 0, "beta1", "0.9", 0, 0.99999, "X", "AdamW"),                               \
-        TL_OPTION_REAL(S, beta2, 0, "beta2", beta2_, 0, 0.99999, "X", "AdamW"),                              \
-        TL_OPTION_REAL(S, weight_decay, 0, "weight-decay", decay_, 0, 10, "X", "AdamW"),                     \
-        TL_OPTION_REAL(S, clip_norm, 0, "clip-norm", "1", 0, 1e9, "X",                                       \
-                       "largest gradient norm; 0: no limit"),                                                \
-        TL_OPTION_REAL(S, ema, 0, "ema", ema_, 0, 0.999999, "X",                                             \
-                       "decay of the weights' moving average, which is what is saved; 0: none"),             \
-        TL_OPTION_INT(S, log_every, 0, "log-every", "50", 1, 1000000, "STEPS", "rows of metrics.jsonl"),     \
-        TL_OPTION_INT(S, save_every, 0, "save-every", "1000", 1, 10000000, "STEPS", "checkpoints"),          \
-        TL_OPTION_BOOL(S, resume, 0, "resume", "false", "go on with the run in --out"),                      \
-        TL_OPTION_BOOL(S, strict, 0, "strict", "false", "an unreadable picture ends the run")
-
-const struct tl_option tl_vae_options[] = {
-    COMMON_OPTIONS("AutoencoderKL: a folder, or a config.json to start from random weights", "5000", "8",
-                   "0.003", "50", "0.99", "0.0001", "0"),
-    TL_OPTION_INT(S, crop, 0, "crop", "0", 0, 8192, "PIXELS", "side of random crops; 0: whole pictures"),
-    TL_OPTION_REAL(S, kl_weight, 0, "kl-weight", "0.0005", 0, 1e6, "X", "of the KL per latent value"),
-    {0},
-};
-
-const struct tl_option tl_contrastive_options[] = {
-    COMMON_OPTIONS("CLIPModel: a folder, or a config.json to start from random weights and a vocabulary "
-                   "learnt from the captions",
-                   "2000", "96", "0.002", "100", "0.98", "0.02", "0"),
-    TL_OPTION_STRING(S, vae, 0, "vae", NULL, "FOLDER",
-                     "AutoencoderKL through which half of the pictures are seen"),
-    TL_OPTION_REAL(S, noise, 0, "noise", "0.05", 0, 2, "X", "most noise on the pictures"),
-    TL_OPTION_REAL(S, patch_weight, 0, "patch-weight", "1", 0, 1e6, "X",
-                   "of the patch labels' loss, where the data has them"),
-    {0},
-};
-
-const struct tl_option tl_sft_options[] = {
-    COMMON_OPTIONS("diffusers pipeline folder; a unet/ without weights starts from random ones", "10000",
-                   "16", "0.0001", "100", "0.99", "0.001", "0.999"),
-    TL_OPTION_REAL(S, caption_dropout, 0, "caption-dropout", "0.1", 0, 1, "X",
-                   "share of samples that see the empty caption"),
-    TL_OPTION_REAL(S, snr_gamma, 0, "snr-gamma", "0", 0, 1e6, "X", "min-SNR loss weights; 0: none"),
-    {0},
-};
-#undef S
-
 /* What every method here needs before anything is opened. */
 static bool check_params(const struct tl_supervised_params *p, struct tl_err *err)
 {
@@ -104,6 +47,9 @@ static bool train(const struct tl_supervised_params *p, const struct tl_options 
 {
     ok = ok && tl_training_begin(t, options, method, NULL, 0, err) &&
          tl_train_loop(t->job, p, t->device, t->folder, task, err);
+    if (ok && task->n_skipped)
+        ok = tl_err_set(err, TL_PARTIAL, "trained, but %zu of %zu pictures could not be used",
+                        task->n_skipped, task->n_pictures);
     if (task->destroy) task->destroy(task->self);
     tl_training_close(t);
     return ok;
@@ -116,8 +62,8 @@ bool tl_train_vae(const struct tl_job *job, struct tl_options *options, const vo
     struct tl_training t;
     struct tl_task task = {0};
     if (!check_params(p, err) || !tl_training_open(&t, job, p->out, p->resume, err)) return false;
-    struct tl_task_vae_params tp = {p->data,      p->batch, p->crop,   p->size,
-                                    p->kl_weight, false,    p->strict, job->seed};
+    struct tl_task_vae_params tp = {p->data,      p->batch, p->accumulate, p->crop,  p->size,
+                                    p->kl_weight, false,    p->strict,     job->seed};
     struct tl_component *c = open_or_start(t.device, p->model, job->seed, &tp.fresh, err);
     bool ok = c && expect_class(&c, "AutoencoderKL", err) && tl_task_vae_create(c, &tp, &task, err);
     return train(p, options, "vae", &t, &task, ok, err);
@@ -235,8 +181,6 @@ bool tl_train_sft(const struct tl_job *job, struct tl_options *options, const vo
     struct tl_training t;
     struct tl_task task = {0};
     if (!check_params(p, err) || !tl_training_open(&t, job, p->out, p->resume, err)) return false;
-    struct tl_task_sft_params tp = {p->data,      p->model,  p->batch, p->size, p->caption_dropout,
-                                    p->snr_gamma, p->strict, job->seed};
-    bool ok = tl_task_sft_create(t.device, &tp, &task, err);
+    bool ok = tl_task_sft_create(t.device, job, p, &task, err);
     return train(p, options, "sft", &t, &task, ok, err);
 }

@@ -27,10 +27,28 @@ const struct tl_method *tl_method_find(const char *name);
 struct tl_supervised_params {
     const char *model, *data, *out, *vae;
     int steps, batch, size, crop, warmup, log_every, save_every;
+    int accumulate; /* batches whose mean gradient makes an update; 0 and 1 are the same */
     double lr, beta1, beta2, weight_decay, clip_norm, ema;
-    int schedule; /* 0 cosine, 1 constant, 2 linear */
-    double kl_weight, noise, patch_weight, caption_dropout, snr_gamma;
+    int schedule; /* tl_train_schedules: 0 cosine, 1 constant, 2 linear, 3 restarts, 4 polynomial */
+    int cycles;   /* of restarts */
+    double power; /* of polynomial */
+    double kl_weight, noise, patch_weight, caption_dropout, snr_gamma, noise_offset;
     bool resume, strict;
+    /* sft: the data */
+    int fit; /* 0 crop, 1 bucket */
+    int bucket_step, keep_tokens;
+    bool no_upscale, flip, shuffle_caption;
+    double tag_dropout, val_share;
+    const char *latent_cache;
+    /* sft: what is trained */
+    bool full, train_text;
+    int rank; /* 0: 8, or that of `lora` */
+    double alpha;
+    const char *lora, *targets, *text_targets;
+    /* sft: looking at it */
+    int val_every, sample_every, sample_steps;
+    double sample_guidance; /* below 0: the model's */
+    const char *sample_prompts;
 };
 
 struct tl_prdp_run_params {

@@ -1,5 +1,6 @@
-/* The training loop on a task of two numbers, whose gradient can be made to fail, to be no number, or to ask
- * for a stop: schedule, moving average, skipped updates, the second store, and going on from any step. */
+/* The training loop on a task of a few numbers, whose gradient can be made to fail, to be no number, or to
+ * ask for a stop: schedules, accumulation, moving average, skipped updates, the second store, validation, and
+ * going on from any step. */
 #include "support/check.h"
 #include "support_folder.h"
 #include "support_train.h"
@@ -43,31 +44,36 @@ struct toy {
     enum fault { NOTHING, STOPS, FAILS, NO_NUMBER } fault;
     int from, to; /* steps of the fault */
     bool has_aux;
+    int n_validated;
     float saved[256]; /* what save() was given, gaps too */
 };
 
+/* Adds to grads. */
 static bool gradient_of(struct tl_store *w, struct tl_store *grads, uint64_t step, uint32_t sample,
                         double *loss, struct tl_err *err)
 {
-    float x[VALUES], noise[VALUES];
-    if (!tl_store_read(w, &layout->entries[0], x, err)) return false;
+    float x[VALUES], noise[VALUES], sum[VALUES];
+    if (!tl_store_read(w, &layout->entries[0], x, err) ||
+        !tl_store_read(grads, &layout->entries[0], sum, err))
+        return false;
     tl_rng_normal((struct tl_rng_key){.stream = TL_RNG_TEST, .sample = sample, .step = (uint32_t)step}, 0,
                   VALUES, noise);
     *loss = 0;
     for (int i = 0; i < VALUES; i++) {
         float d = x[i] - 1 + 0.1f * noise[i];
         *loss += 0.5 * d * d;
-        x[i] = d;
+        sum[i] += d;
     }
-    return tl_store_write(grads, &layout->entries[0], x, err);
+    return tl_store_write(grads, &layout->entries[0], sum, err);
 }
 
-static bool gradient(void *self, uint64_t step, double out[TL_TASK_METRICS], struct tl_err *err)
+static bool gradient(void *self, uint64_t step, uint32_t part, double out[TL_TASK_METRICS],
+                     struct tl_err *err)
 {
     struct toy *t = self;
     bool now = (int)step >= t->from && (int)step < t->to;
-    if (!gradient_of(t->weights, t->grads, step, 0, &out[0], err)) return false;
-    if (t->has_aux && !gradient_of(t->aux, t->aux_grads, step, 1, &out[1], err)) return false;
+    if (!gradient_of(t->weights, t->grads, step, 2 * part, &out[0], err)) return false;
+    if (t->has_aux && !gradient_of(t->aux, t->aux_grads, step, 2 * part + 1, &out[1], err)) return false;
     if (now && t->fault == STOPS) tl_interrupt_request();
     if (now && t->fault == FAILS) return tl_err_set(err, TL_DEVICE, "the device is gone");
     if (now && t->fault == NO_NUMBER) {
@@ -81,9 +87,21 @@ static bool gradient(void *self, uint64_t step, double out[TL_TASK_METRICS], str
 static bool save(void *self, struct tl_store *weights, const char *folder, struct tl_err *err)
 {
     struct toy *t = self;
-    assert_non_null(strstr(folder, "/model"));
+    assert_true(support_exists(folder));
     assert_true(layout->n_elements <= sizeof t->saved / sizeof *t->saved);
     return tl_store_read_flat(weights, t->saved, err);
+}
+
+/* Best at 0.5: on the way to 1 it falls, then rises. */
+static bool validate(void *self, struct tl_store *weights, double out[TL_TASK_METRICS], struct tl_err *err)
+{
+    struct toy *t = self;
+    float x[VALUES];
+    t->n_validated++;
+    if (!tl_store_read(weights, &layout->entries[0], x, err)) return false;
+    out[0] = (double)fabsf(x[0] - 0.5f);
+    out[1] = (double)x[0];
+    return true;
 }
 
 static struct tl_store *store(void)
@@ -105,14 +123,16 @@ static enum tl_code session(struct toy *t, const char *name, bool resume,
     struct tl_run_folder *folder =
         tl_run_folder_open(support_path(place, "%s", name), resume ? TL_RUN_RESUME : TL_RUN_NEW, err);
     if (!folder) fail_msg("%s", err->text);
+    if (!resume) support_write(support_path(place, "%s/run.json", name), "{}\n");
     struct tl_task task = {.self = t,
                            .weights = t->weights,
                            .grads = t->grads,
                            .aux_weights = t->aux,
                            .aux_grads = t->aux_grads,
                            .metrics = {"loss", "other"},
-                           .items_per_step = 1,
                            .gradient = gradient,
+                           .validation = {"loss", "first"},
+                           .validate = p->val_every ? validate : NULL,
                            .save = save};
     struct tl_job job = {.device = "cpu"};
     bool ok = tl_train_loop(&job, p, device, folder, &task, err);
@@ -197,17 +217,117 @@ static void test_stopped_too_late(void **state)
     session_ok(&t, "late", false, &p);
 }
 
+/* What was left before its first checkpoint begins anew. */
 static void test_before_the_first_checkpoint(void **state)
 {
     (void)state;
     struct tl_supervised_params p = params();
     struct tl_err err = {0};
-    struct toy t = {.fault = FAILS, .from = 2, .to = 3};
+    struct toy t = {.fault = FAILS, .from = 2, .to = 3}, whole = {0};
+    session_ok(&whole, "at-once", false, &p);
     assert_int_equal(session(&t, "early", false, &p, &err), TL_DEVICE);
     t.fault = NOTHING;
-    tl_err_clear(&err);
-    assert_int_equal(session(&t, "early", true, &p, &err), TL_BAD_INPUT);
-    assert_non_null(strstr(err.text, "begin again"));
+    session_ok(&t, "early", true, &p);
+    check_same_run("at-once", "early", &whole, &t);
+}
+
+/* ---- several batches an update ---- */
+
+static void test_accumulation(void **state)
+{
+    (void)state;
+    struct tl_supervised_params p = params();
+    p.accumulate = 3;
+    struct toy whole = {.has_aux = true};
+    session_ok(&whole, "gathers", false, &p);
+    /* the first step's loss is the mean of three */
+    double row[8], sum = 0;
+    for (uint32_t part = 0; part < 3; part++) {
+        float noise[VALUES];
+        tl_rng_normal((struct tl_rng_key){.stream = TL_RNG_TEST, .sample = 2 * part}, 0, VALUES, noise);
+        for (int i = 0; i < VALUES; i++) {
+            double d = (double)(0 - 1 + 0.1f * noise[i]);
+            sum += 0.5 * d * d / 3;
+        }
+    }
+    p.log_every = 1;
+    struct toy each = {.has_aux = true};
+    session_ok(&each, "gathers-rows", false, &p);
+    assert_int_equal(support_column(support_path(place, "gathers-rows"), "train", "loss", row, 8), STEPS);
+    check_near(row[0], sum, 1e-6);
+    p.log_every = 5;
+    /* asked to stop after the first of three: what was gathered is dropped, and gathered again later */
+    for (int step = 0; step < STEPS; step += 3) {
+        struct tl_err err = {0};
+        struct toy t = {.fault = STOPS, .from = step, .to = step + 1, .has_aux = true};
+        char name[32], where[64];
+        snprintf(name, sizeof name, "gathers%d", step);
+        assert_int_equal(session(&t, name, false, &p, &err), TL_INTERRUPTED);
+        snprintf(where, sizeof where, "step-%08d", step);
+        assert_non_null(strstr(support_newest_checkpoint(support_path(place, "%s", name)), where));
+        t.fault = NOTHING;
+        session_ok(&t, name, true, &p);
+        check_same_run("gathers", name, &whole, &t);
+    }
+}
+
+/* ---- validation ---- */
+
+static void test_validation(void **state)
+{
+    (void)state;
+    struct tl_supervised_params p = params();
+    double loss[16], best = 1e9;
+    int at = -1;
+    p.val_every = 2;
+    p.ema = 0;
+    struct toy whole = {0};
+    session_ok(&whole, "looks", false, &p);
+    size_t n = support_column(support_path(place, "looks"), "validation", "loss", loss, 16);
+    assert_int_equal(n, STEPS / 2 + 1); /* before the first step, too */
+    assert_int_equal(whole.n_validated, (int)n);
+    check_near(loss[0], 0.5, 1e-7);
+    for (size_t i = 0; i < n; i++)
+        if (loss[i] < best) {
+            best = loss[i];
+            at = (int)(2 * i);
+        }
+    assert_true(at > 0 && at < STEPS);
+    char expected[64], *about = support_read(support_path(place, "looks/run.json")),
+                       *summary = support_read(support_path(place, "looks/summary.txt"));
+    assert_non_null(strstr(about, "\"best_validation\""));
+    snprintf(expected, sizeof expected, "validation loss %.4f at step %d, the best", best, at);
+    assert_non_null(strstr(summary, expected));
+    snprintf(expected, sizeof expected, "%.4f at the end, step %d", loss[n - 1], STEPS);
+    assert_non_null(strstr(summary, expected));
+    assert_non_null(strstr(summary, "0.5000 before training"));
+    assert_int_equal(tl_checkpoint_best_step(support_path(place, "looks")), at);
+    for (int step = 1; step < STEPS; step += 3) { /* the best step is remembered across a stop */
+        struct tl_err err = {0};
+        struct toy t = {.fault = STOPS, .from = step, .to = step + 1};
+        char name[32];
+        snprintf(name, sizeof name, "looks%d", step);
+        assert_int_equal(session(&t, name, false, &p, &err), TL_INTERRUPTED);
+        t.fault = NOTHING;
+        session_ok(&t, name, true, &p);
+        check_same_run("looks", name, &whole, &t);
+        support_same_file(support_path(place, "looks/summary.txt"),
+                          support_path(place, "%s/summary.txt", name));
+    }
+    free(about);
+    free(summary);
+}
+
+/* No step at all: what is there is saved, and nothing else happens. */
+static void test_no_steps(void **state)
+{
+    (void)state;
+    struct tl_supervised_params p = params();
+    p.steps = 0;
+    struct toy t = {0};
+    t.saved[0] = 7;
+    session_ok(&t, "none", false, &p);
+    assert_true(t.saved[0] == 0);
 }
 
 /* ---- no number ---- */
@@ -269,6 +389,20 @@ static void test_rate(void **state)
     assert_true(tl_train_rate(&p, 9) > 0 && tl_train_rate(&p, 9) < 0.06);
     p.warmup = 0;
     check_near(tl_train_rate(&p, 0), 2, 1e-12);
+    p.schedule = 3; /* two cosines of five steps */
+    p.cycles = 2;
+    check_near(tl_train_rate(&p, 0), 2, 1e-12);
+    check_near(tl_train_rate(&p, 4), 1 + cos(0.8 * 3.14159265358979), 1e-12);
+    check_near(tl_train_rate(&p, 5), 2, 1e-12);
+    check_near(tl_train_rate(&p, 9), tl_train_rate(&p, 4), 1e-12);
+    p.schedule = 4;
+    p.power = 2;
+    check_near(tl_train_rate(&p, 0), 2, 1e-12);
+    check_near(tl_train_rate(&p, 5), 0.5, 1e-12);
+    check_near(tl_train_rate(&p, 9), 0.02, 1e-12);
+    static const char *const names[] = {"cosine", "constant", "linear", "restarts", "polynomial", NULL};
+    for (int i = 0; i < 6; i++)
+        assert_true(names[i] ? strcmp(names[i], tl_train_schedules[i]) == 0 : !tl_train_schedules[i]);
 }
 
 /* ema 0 saves the weights; the average lags behind them on their way to 1. */
@@ -310,6 +444,9 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_any_step),
                                        cmocka_unit_test(test_stopped_too_late),
                                        cmocka_unit_test(test_before_the_first_checkpoint),
+                                       cmocka_unit_test(test_accumulation),
+                                       cmocka_unit_test(test_validation),
+                                       cmocka_unit_test(test_no_steps),
                                        cmocka_unit_test(test_skips),
                                        cmocka_unit_test(test_gives_up),
                                        cmocka_unit_test(test_rate),
