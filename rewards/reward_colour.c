@@ -246,8 +246,8 @@ static bool colour_feed(struct tl_reward *reward, struct tl_exec *exec, const st
 
 const struct tl_reward_class tl_reward_colour = {
     .info = {.name = "colour",
-             .help = "minus the distance of the mean colour from R,G,B, #rrggbb or a name, in OKLab",
-             .argument = "R,G,B",
+             .help = "minus the distance of the mean colour from a target, in OKLab",
+             .argument = "R,G,B or #rrggbb or NAME",
              .modality = "image",
              .kind = TL_REWARD_PER_ITEM,
              .has_gradient = true,

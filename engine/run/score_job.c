@@ -13,8 +13,10 @@
 enum { BATCH = 16, BATCH_PIXELS = 32 * 1024 * 1024 };
 
 const struct tl_option tl_score_options[] = {
-    TL_OPTION_STRING(struct tl_score_params, encoder, 0, "encoder", NULL, "FOLDER",
-                     "model folder of a reward that needs one (clip: a CLIPModel with its tokenizer)"),
+    TL_OPTION_STRING(
+        struct tl_score_params, encoder, 0, "encoder", NULL, "FOLDER",
+        "model folder of a reward that needs one (clip: a CLIPModel with its tokenizer; aesthetic: the "
+        "CLIP model of its head)"),
     TL_OPTION_STRING(struct tl_score_params, flavour, 0, "flavour", NULL, "NAME",
                      "clip: cosine (the default), clipscore, torchmetrics or logit"),
     TL_OPTION_STRING(struct tl_score_params, prompts, 0, "prompts", NULL, "FILE",
@@ -37,28 +39,42 @@ static const struct tl_reward_info *info_of(const char *reward)
     return NULL;
 }
 
+/* Whether ARG says the encoder already. */
+static bool names_encoder(const char *reward, const struct tl_reward_info *info)
+{
+    return strstr(reward, info->encoder_key ? ",encoder=" : ":") != NULL;
+}
+
 static bool check_usage(const struct tl_score_params *p, const struct tl_reward_info *info,
                         struct tl_err *err)
 {
-    bool has_argument = strchr(p->reward, ':') != NULL;
     if (!info) return true; /* opening it names what there is */
+    bool named = names_encoder(p->reward, info);
     if (info->kind == TL_REWARD_OF_SET)
         return tl_err_set(err, TL_USAGE, "reward %s has no score for a single picture", info->name);
-    if ((p->encoder || p->flavour) && !info->needs_encoder)
-        return tl_err_set(err, TL_USAGE, "reward %s has neither --encoder nor --flavour", info->name);
-    if (p->encoder && has_argument)
+    if (p->encoder && !info->needs_encoder)
+        return tl_err_set(err, TL_USAGE, "reward %s has no --encoder", info->name);
+    if (p->flavour && !info->has_flavours)
+        return tl_err_set(err, TL_USAGE, "reward %s has no --flavour", info->name);
+    if (p->encoder && named)
         return tl_err_set(err, TL_USAGE, "'%s' names its encoder already: leave out --encoder", p->reward);
-    if (info->needs_encoder && !p->encoder && !has_argument)
-        return tl_err_set(err, TL_USAGE, "%s needs an encoder: give --encoder FOLDER", info->name);
+    if (p->encoder && info->encoder_key && !strchr(p->reward, ':'))
+        return tl_err_set(err, TL_USAGE, "%s needs more than an encoder: write %s:%s", info->name, info->name,
+                          info->argument);
+    if (info->needs_encoder && !p->encoder && !named)
+        return tl_err_set(err, TL_USAGE, "%s needs an encoder: give --encoder FOLDER, or write %s:%s",
+                          info->name, info->name, info->argument);
     return true;
 }
 
-/* NAME[:ENCODER][,flavour=NAME]. The weight of 1 keeps an '@' of the folder's name a part of the name. */
-static const char *spec_of(struct tl_score_work *w, struct tl_err *err)
+/* NAME[:ENCODER][,flavour=NAME], or NAME:ARG,encoder=ENCODER. The weight of 1 keeps an '@' of the folder's
+ * name a part of the name. */
+static const char *spec_of(struct tl_score_work *w, const struct tl_reward_info *info, struct tl_err *err)
 {
     const struct tl_score_params *p = w->params;
     if (!p->encoder && !p->flavour) return p->reward;
-    const char *spec = tl_arena_printf(&w->arena, "%s%s%s%s%s@1", p->reward, p->encoder ? ":" : "",
+    const char *before = info && info->encoder_key ? ",encoder=" : ":";
+    const char *spec = tl_arena_printf(&w->arena, "%s%s%s%s%s@1", p->reward, p->encoder ? before : "",
                                        p->encoder ? p->encoder : "", p->flavour ? ",flavour=" : "",
                                        p->flavour ? p->flavour : "");
     if (!spec) tl_err_set(err, TL_FAIL, "out of memory");
@@ -67,12 +83,14 @@ static const char *spec_of(struct tl_score_work *w, struct tl_err *err)
 
 static bool open_reward(struct tl_score_work *w, struct tl_err *err)
 {
-    if (!check_usage(w->params, info_of(w->params->reward), err)) return false;
-    const char *spec = spec_of(w, err);
+    const struct tl_reward_info *info = info_of(w->params->reward);
+    if (!check_usage(w->params, info, err)) return false;
+    const char *spec = spec_of(w, info, err);
     if (!spec) return false;
     struct tl_reward_set_params params = {
         .specs = &spec, .n_specs = 1, .raw = true, .device_name = w->job->device, .threads = w->job->threads};
     w->reward = tl_reward_set_open(&params, err);
+    if (w->reward) w->n_parts = tl_reward_set_count(w->reward);
     return w->reward != NULL;
 }
 
@@ -105,10 +123,24 @@ static bool skip(struct tl_score_work *w, struct tl_score_entry *e, struct tl_er
     return true;
 }
 
+/* n entries of the batch from the first-th on. */
+static bool score_some(struct tl_score_work *w, struct batch *b, size_t first, size_t n, struct tl_err *err)
+{
+    double scores[BATCH];
+    double *parts = tl_arena_alloc(&w->arena, n * w->n_parts, sizeof *parts);
+    if (!parts) return tl_err_set(err, TL_FAIL, "out of memory");
+    if (!tl_reward_set_score(w->reward, &b->item[first], n, scores, parts, err)) return false;
+    for (size_t i = 0; i < n; i++) {
+        b->entry[first + i]->score = scores[i];
+        b->entry[first + i]->parts = parts + i * w->n_parts;
+    }
+    return true;
+}
+
 static bool score_singly(struct tl_score_work *w, struct batch *b, struct tl_err *err)
 {
     for (size_t i = 0; i < b->n; i++) {
-        if (tl_reward_set_score(w->reward, &b->item[i], 1, &b->entry[i]->score, NULL, err)) continue;
+        if (score_some(w, b, i, 1, err)) continue;
         if (err->code != TL_BAD_INPUT || !skip(w, b->entry[i], err)) return false;
     }
     return true;
@@ -117,9 +149,7 @@ static bool score_singly(struct tl_score_work *w, struct batch *b, struct tl_err
 /* One bad picture fails a batch's scoring, so then each is asked alone. */
 static bool score_batch(struct tl_score_work *w, struct batch *b, struct tl_err *err)
 {
-    double scores[BATCH];
-    bool ok = b->n == 0 || tl_reward_set_score(w->reward, b->item, b->n, scores, NULL, err);
-    for (size_t i = 0; ok && i < b->n; i++) b->entry[i]->score = scores[i];
+    bool ok = b->n == 0 || score_some(w, b, 0, b->n, err);
     if (!ok && err->code == TL_BAD_INPUT && !w->params->strict) {
         tl_err_clear(err);
         ok = score_singly(w, b, err);
@@ -133,7 +163,7 @@ static bool score_batch(struct tl_score_work *w, struct batch *b, struct tl_err 
 static bool take(struct tl_score_work *w, struct batch *b, struct tl_score_entry *e, struct tl_err *err)
 {
     struct tl_image *image = &b->image[b->n];
-    if (!e->prompt) {
+    if (!e->prompt && tl_reward_set_needs_prompts(w->reward)) {
         tl_err_set(err, TL_BAD_INPUT, "%s: no prompt is paired with it", e->path);
         return skip(w, e, err);
     }

@@ -27,7 +27,8 @@ bool tl_score_pair(struct tl_score_work *w, struct tl_err *err)
     if (!w->entries) return tl_err_set(err, TL_FAIL, "out of memory for %zu pictures", w->n);
     for (size_t i = 0; i < w->n; i++) {
         const struct tl_folder_item *item = &w->folder.items[i];
-        w->entries[i] = (struct tl_score_entry){item->path, item->name, item->caption, 0, NULL};
+        w->entries[i] =
+            (struct tl_score_entry){.path = item->path, .name = item->name, .prompt = item->caption};
     }
     if (!w->params->prompts) return true;
     return tl_prompts_read(w->params->prompts, &w->prompts, err) && pair_in_order(w, err);

@@ -11,6 +11,7 @@
 struct tl_score_entry {
     const char *path, *name, *prompt; /* prompt NULL: none was found */
     double score;                     /* where skipped is NULL */
+    const double *parts;              /* [n_parts], of an ensemble's members; in the arena */
     const char *skipped;              /* why */
 };
 
@@ -22,7 +23,8 @@ struct tl_score_work {
     struct tl_prompts prompts;
     struct tl_score_entry *entries; /* [n], in byte order of their names */
     size_t n, n_scored;
-    struct tl_reward_set *reward; /* of one */
+    struct tl_reward_set *reward; /* of one; an ensemble has several parts */
+    size_t n_parts;
 };
 
 /* ---- score_pairs.c ---- */

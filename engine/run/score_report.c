@@ -26,11 +26,19 @@ static bool summarise(const struct tl_score_work *w, struct summary *out, struct
     out->mean = tl_stats_mean(x, n);
     bool ok = tl_stats_bootstrap(x, n, &p, &out->low, &out->high, err);
     free(x);
-    if (!ok || !tl_reward_set_about(w->reward, 0, &out->about, err)) return false;
+    if (!ok || !tl_reward_set_about_term(w->reward, 0, &out->about, err)) return false;
     double low = out->about.low * out->about.weight, high = out->about.high * out->about.weight;
     out->about.low = fmin(low, high);
     out->about.high = fmax(low, high);
     return true;
+}
+
+static double part_mean(const struct tl_score_work *w, size_t k)
+{
+    double sum = 0;
+    for (size_t i = 0; i < w->n; i++)
+        if (!w->entries[i].skipped) sum += w->entries[i].parts[k];
+    return sum / (double)w->n_scored;
 }
 
 /* ---- for programs ---- */
@@ -64,6 +72,23 @@ static void add_skipped(const struct tl_score_work *w, cJSON *rows)
     }
 }
 
+/* An ensemble's members: their own scores, unweighted. */
+static bool add_members(const struct tl_score_work *w, cJSON *rows, struct tl_err *err)
+{
+    struct tl_reward_about about;
+    for (size_t k = 0; k < w->n_parts; k++) {
+        if (!tl_reward_set_about(w->reward, k, &about, err)) return false;
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "reward", about.spec);
+        tl_listing_number(row, "value", part_mean(w, k));
+        add_or_null(row, "encoder", about.encoder);
+        add_or_null(row, "encoder_sha256", about.sha256);
+        add_or_null(row, "flavour", about.variant);
+        add_pair(row, "range", about.low, about.high);
+    }
+    return true;
+}
+
 static char *print_json(const struct tl_score_work *w, const struct summary *s, struct tl_err *err)
 {
     cJSON *array = cJSON_CreateArray(), *row = tl_listing_row(array);
@@ -76,14 +101,28 @@ static char *print_json(const struct tl_score_work *w, const struct summary *s, 
     add_or_null(row, "flavour", s->about.variant);
     tl_listing_number(row, "weight", s->about.weight);
     add_pair(row, "range", s->about.low, s->about.high);
+    bool ok = w->n_parts == 1 || add_members(w, tl_listing_array(row, "members"), err);
     add_skipped(w, tl_listing_array(row, "skipped"));
-    char *text = row ? tl_json_print(array, true, err) : NULL;
+    char *text = ok && row ? tl_json_print(array, true, err) : NULL;
     if (!text) tl_err_set(err, TL_FAIL, "out of memory");
     cJSON_Delete(array);
     return text;
 }
 
 /* ---- for people ---- */
+
+static bool list_members(const struct tl_score_work *w, cJSON *rows, struct tl_err *err)
+{
+    struct tl_reward_about about;
+    for (size_t k = 0; k < w->n_parts; k++) {
+        if (!tl_reward_set_about(w->reward, k, &about, err)) return false;
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "member", about.spec);
+        tl_listing_format(row, "value", "%.5g", part_mean(w, k));
+        tl_listing_format(row, "range", "%.4g to %.4g", about.low, about.high);
+    }
+    return true;
+}
 
 static char *print_text(const struct tl_score_work *w, const struct summary *s, struct tl_err *err)
 {
@@ -94,6 +133,10 @@ static char *print_text(const struct tl_score_work *w, const struct summary *s, 
     tl_listing_count(row, "n", w->n_scored);
     tl_listing_format(row, "95 % interval", "%.5g to %.5g", s->low, s->high);
     tl_listing_format(row, "range", "%.4g to %.4g", s->about.low, s->about.high);
+    if (w->n_parts > 1 && !list_members(w, tl_listing_array(out, "members, combined as they are"), err)) {
+        cJSON_Delete(out);
+        return NULL;
+    }
     tl_listing_text(out, "reward", s->about.spec);
     if (s->about.weight != 1) tl_listing_number(out, "weight", s->about.weight);
     tl_listing_text(out, "folder", w->params->folder);
@@ -135,11 +178,24 @@ static bool add_number(struct tl_str *out, double x, struct tl_err *err)
     return text || tl_err_set(err, TL_FAIL, "out of memory");
 }
 
+/* An ensemble has a column for each member. */
+static bool add_heading(const struct tl_score_work *w, struct tl_str *out, struct tl_err *err)
+{
+    struct tl_reward_about about;
+    tl_str_append(out, "file,prompt,score");
+    for (size_t k = 0; w->n_parts > 1 && k < w->n_parts; k++) {
+        if (!tl_reward_set_about(w->reward, k, &about, err)) return false;
+        tl_str_append(out, ",");
+        add_quoted(out, about.spec);
+    }
+    tl_str_append(out, "\n");
+    return true;
+}
+
 bool tl_score_write_csv(const struct tl_score_work *w, struct tl_err *err)
 {
     struct tl_str out = {0};
-    bool ok = true;
-    tl_str_append(&out, "file,prompt,score\n");
+    bool ok = add_heading(w, &out, err);
     for (size_t i = 0; ok && i < w->n; i++) {
         const struct tl_score_entry *e = &w->entries[i];
         if (e->skipped) continue;
@@ -148,6 +204,10 @@ bool tl_score_write_csv(const struct tl_score_work *w, struct tl_err *err)
         add_quoted(&out, e->prompt ? e->prompt : "");
         tl_str_append(&out, ",");
         ok = add_number(&out, e->score, err);
+        for (size_t k = 0; ok && w->n_parts > 1 && k < w->n_parts; k++) {
+            tl_str_append(&out, ",");
+            ok = add_number(&out, e->parts[k], err);
+        }
         tl_str_append(&out, "\n");
     }
     ok = ok && (!out.failed || tl_err_set(err, TL_FAIL, "out of memory"));

@@ -3,7 +3,8 @@
  * Pictures are paired with prompts by the folder's metadata.jsonl (`file_name` with `text`, `prompt` or
  * `caption`) or a text file of the same stem; or by a file of prompts, in the order of the pictures' names: a
  * prompt a picture, or each prompt for the same number of pictures that follow one another, as `tiller
- * sample` numbers them. Pictures that cannot be read or scored, or have no prompt, are skipped and listed. */
+ * sample` numbers them. Pictures that cannot be read or scored are skipped and listed, and so are those
+ * without a prompt where the reward reads prompts. */
 #ifndef TILLER_SCORE_H
 #define TILLER_SCORE_H
 
@@ -27,7 +28,8 @@ extern const struct tl_option tl_score_options[]; /* encoder to strict */
  * bootstrap over pictures, 2000 replicates from the job's seed), the encoder and the SHA-256 of its weights.
  * The JSON form is an array of one object: metric, value, n, interval [low, high], encoder (null without),
  * encoder_sha256 (null without), flavour (null where there is one only), weight, range [low, high], skipped
- * [{file, reason}].
+ * [{file, reason}]; of an ensemble also members [{reward, value, encoder, encoder_sha256, flavour, range}].
+ * Their scores are combined as they are here, for there is no untouched model to standardise them by.
  *
  * *out_whole: false where pictures were skipped. Codes: TL_USAGE; TL_BAD_INPUT also where nothing could be
  * scored; TL_NUMERIC for a score that is not finite; TL_OUTPUT, TL_DEVICE, TL_INTERRUPTED. */

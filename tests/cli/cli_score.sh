@@ -26,6 +26,31 @@ check 'strict' test "$code" -eq 4
 says 'zz_broken'
 absent "$tmp/t.csv"
 
+# rewards that read no prompts, a head, and an ensemble with its members
+mkdir "$tmp/bare"
+cp "$clip"/pictures/*.png "$tmp/bare"
+run score jpeg "$tmp/bare"
+check 'jpeg' test "$code" -eq 0
+prints 'jpeg +compressible +-2\.348 +6'
+run score colour:orange "$tmp/bare"
+prints 'colour +#ffa500 +-0\.217'
+run score "aesthetic:$fixtures/rewards/mlp.safetensors" "$tmp/bare" --encoder "$clip" --device cpu
+prints 'aesthetic +mlp +-1\.799'
+run score "ensemble:min:clip:$clip+jpeg" "$clip/pictures" --device cpu --csv "$tmp/e.csv" --json
+prints '"flavour": "min"'
+prints '"value": 0\.2986'
+check 'a column a member' grep -q '^file,prompt,score,"clip:.*","jpeg"$' "$tmp/e.csv"
+expect 2 score "aesthetic:$fixtures/rewards/mlp.safetensors" "$tmp/bare"
+says 'encoder=FOLDER'
+expect 2 score aesthetic "$tmp/bare" --encoder "$clip"
+says 'aesthetic:HEAD'
+expect 4 score aesthetic:head.pth "$tmp/bare" --encoder "$clip" --device cpu
+says 'safetensors'
+expect 2 score colour:oragne "$tmp/bare"
+says 'did you mean orange'
+expect 2 score ensemble:max:jpeg+scene "$tmp/bare"
+says 'mean, min, median'
+
 # refusals
 expect 2 score
 says 'needs REWARD FOLDER'
