@@ -2,12 +2,16 @@
 
 #include "support/check.h"
 
-void support_gradient_open(struct support_gradient *q, const struct support_reward_case *kit,
-                           const char *spec, bool f64)
+bool support_gradient_open(struct support_gradient *q, const struct support_reward_case *kit,
+                           const char *spec, const char *device)
 {
     struct tl_err err = {0};
+    bool f64 = strcmp(device, "f64") == 0;
     *q = (struct support_gradient){0};
-    q->device = tl_device_open(&(struct tl_device_params){.name = "cpu", .threads = 1, .f64 = f64}, &err);
+    q->device = tl_device_open(
+        &(struct tl_device_params){.name = f64 ? "cpu" : device, .threads = 1, .f64 = f64}, &err);
+    if (!q->device && err.code == TL_DEVICE) return false;
+    if (!q->device) fail_msg("%s", err.text);
     q->set = tl_reward_set_open(
         &(struct tl_reward_set_params){.specs = &spec, .n_specs = 1, .device = q->device}, &err);
     if (!q->set) fail_msg("%s: %s", spec, err.text);
@@ -35,6 +39,7 @@ void support_gradient_open(struct support_gradient *q, const struct support_rewa
     check_ok(r->cls->feed(r, q->exec, &f, prompts, SUPPORT_PICTURES, &err), &err);
     for (size_t i = 0; i < SUPPORT_PICTURES * SUPPORT_PIXELS; i++)
         q->pictures[i] = kit->items[1].rgb[i % SUPPORT_PIXELS] / 255.0;
+    return true;
 }
 
 void support_gradient_close(struct support_gradient *q)
@@ -61,7 +66,7 @@ void support_gradient_check(const struct support_reward_case *kit, const char *s
     static struct support_gradient q;
     static double exact[N];
     double scores[2], up[2], down[2], h = 1e-6, largest = 0;
-    support_gradient_open(&q, kit, spec, true);
+    support_gradient_open(&q, kit, spec, "f64");
     support_gradient_run(&q, scores);
     memcpy(exact, q.gradient, sizeof exact);
     for (size_t i = 0; i < N; i++) largest = fmax(largest, fabs(exact[i]));
@@ -77,4 +82,26 @@ void support_gradient_check(const struct support_reward_case *kit, const char *s
         check_near(exact[i], slope, 1e-6 * largest + 1e-9);
     }
     support_gradient_close(&q);
+}
+
+void support_gradient_check_vulkan(const struct support_reward_case *kit, const char *spec)
+{
+    static struct support_gradient cpu, gpu;
+    double a[SUPPORT_PICTURES], b[SUPPORT_PICTURES], difference = 0, length = 0;
+    if (!support_gradient_open(&gpu, kit, spec, "vulkan")) {
+        printf("skipped: no Vulkan\n");
+        return;
+    }
+    support_gradient_open(&cpu, kit, spec, "cpu");
+    support_gradient_run(&cpu, a);
+    support_gradient_run(&gpu, b);
+    for (int i = 0; i < SUPPORT_PICTURES; i++) check_near(b[i], a[i], 1e-4 * (1 + fabs(a[i])));
+    for (size_t i = 0; i < SUPPORT_PICTURES * SUPPORT_PIXELS; i++) {
+        difference += pow(gpu.gradient[i] - cpu.gradient[i], 2);
+        length += pow(cpu.gradient[i], 2);
+    }
+    printf("%.40s: gradient on Vulkan differs by %.1e\n", spec, sqrt(difference / length));
+    assert_true(length > 0 && difference <= 1e-6 * length);
+    support_gradient_close(&cpu);
+    support_gradient_close(&gpu);
 }

@@ -17,13 +17,16 @@ struct support_gradient {
     double gradient[SUPPORT_PICTURES * SUPPORT_PIXELS]; /* of scores[0] - 2 scores[1] */
 };
 
-/* f64: the oracle, where differences are exact enough. */
-void support_gradient_open(struct support_gradient *q, const struct support_reward_case *kit,
-                           const char *spec, bool f64);
+/* "cpu"; "f64", the oracle, where differences are exact enough; "vulkan", where there is one: else false. */
+bool support_gradient_open(struct support_gradient *q, const struct support_reward_case *kit,
+                           const char *spec, const char *device);
 void support_gradient_close(struct support_gradient *q);
 void support_gradient_run(struct support_gradient *q, double scores[SUPPORT_PICTURES]);
 
 /* The gradient at some pixels of both pictures is the slope of the scores, to 1e-6. */
 void support_gradient_check(const struct support_reward_case *kit, const char *spec);
+
+/* The same scores and gradient on a Vulkan device, if there is one. */
+void support_gradient_check_vulkan(const struct support_reward_case *kit, const char *spec);
 
 #endif

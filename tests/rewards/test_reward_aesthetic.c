@@ -59,7 +59,8 @@ static void test_gradient(void **state)
     double scores[SUPPORT_PICTURES], file;
     support_gradient_check(&kit, LINEAR);
     support_gradient_check(&kit, MLP);
-    support_gradient_open(&q, &kit, MLP, false);
+    support_gradient_check_vulkan(&kit, MLP);
+    support_gradient_open(&q, &kit, MLP, "cpu");
     support_gradient_run(&q, scores);
     check_ok(tl_reward_set_score(q.set, &kit.items[1], 1, &file, NULL, &err), &err);
     check_near(scores[0], file, 3e-2); /* Pillow's rounding, times the head's length */

@@ -245,7 +245,7 @@ static void test_graph_scores(void **state)
     items[1].prompt = kit.items[0].prompt;
     assert_int_equal(items[0].width, SUPPORT_WIDTH);
     assert_int_equal(items[0].height, SUPPORT_HEIGHT);
-    support_gradient_open(&q, &kit, "clip:" SUPPORT_REWARD_MODEL, false);
+    support_gradient_open(&q, &kit, "clip:" SUPPORT_REWARD_MODEL, "cpu");
     support_gradient_run(&q, scores);
     check_ok(tl_reward_set_score(q.set, items, SUPPORT_PICTURES, file, NULL, &err), &err);
     for (int i = 0; i < SUPPORT_PICTURES; i++) check_near(scores[i], file[i], 5e-3);
@@ -267,7 +267,7 @@ static void test_flat(void **state)
     struct support_gradient q;
     double scores[SUPPORT_PICTURES];
     bool flat = true, moved = false;
-    support_gradient_open(&q, &kit, "clip:" SUPPORT_REWARD_MODEL ",flavour=torchmetrics", false);
+    support_gradient_open(&q, &kit, "clip:" SUPPORT_REWARD_MODEL ",flavour=torchmetrics", "cpu");
     support_gradient_run(&q, scores);
     for (size_t i = 0; i < SUPPORT_PIXELS; i++) {
         flat = flat && q.gradient[i] == 0;

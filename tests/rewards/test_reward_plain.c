@@ -144,7 +144,8 @@ static void test_colour_gradient(void **state)
     double scores[SUPPORT_PICTURES];
     support_gradient_check(&kit, "colour:30,144,255");
     support_gradient_check(&kit, "colour:black");
-    support_gradient_open(&q, &kit, "colour:30,144,255", false);
+    support_gradient_check_vulkan(&kit, "colour:30,144,255");
+    support_gradient_open(&q, &kit, "colour:30,144,255", "cpu");
     support_gradient_run(&q, scores);
     check_near(scores[0], score_one("colour:30,144,255", &kit.items[1]), 1e-5);
     /* black pictures and pictures of the target have finite slopes */
