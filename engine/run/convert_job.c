@@ -46,7 +46,9 @@ static bool check_options(const struct tl_convert_params *p, struct tl_err *err)
 static bool choose_path(struct convert *c, struct tl_err *err)
 {
     const char *out = c->params->out;
-    bool folder = tl_file_is_folder(out) || out[strlen(out) - 1] == '/';
+    bool named = strcmp(tl_path_extension(out), "safetensors") == 0;
+    bool folder = tl_file_is_folder(out) || out[strlen(out) - 1] == '/' ||
+                  (c->params->form == TL_LORA_DIFFUSERS && !named && !tl_file_exists(out));
     c->path = out;
     if (c->params->form == TL_LORA_PEFT)
         return folder || !tl_file_exists(out) ||
@@ -57,7 +59,7 @@ static bool choose_path(struct convert *c, struct tl_err *err)
     if (folder) {
         c->path = tl_path_join_in(&c->arena, out, "pytorch_lora_weights.safetensors");
         if (!c->path) return tl_err_set(err, TL_FAIL, "out of memory");
-    } else if (strcmp(tl_path_extension(out), "safetensors") != 0) {
+    } else if (!named) {
         return tl_err_set(err, TL_USAGE, "-o %s: the file's name must end in .safetensors", out);
     }
     const char *parent = tl_path_folder_in(&c->arena, c->path);
