@@ -176,15 +176,18 @@ static bool add_scheduler(cJSON *out, struct place *p, struct tl_err *err)
     return ok;
 }
 
+/* PEFT's folder, or one with diffusers' file, which has no config beside it. */
 static bool add_adapter(cJSON *out, struct place *p, bool brief, struct tl_err *err)
 {
-    cJSON *config = tl_json_read(in(p, "adapter_config.json"), err);
-    if (!config) return false;
-    struct tl_st_set *set = tl_st_set_open(p->folder, "adapter_model", NULL, err);
+    bool peft = tl_file_exists(in(p, "adapter_config.json"));
+    cJSON *config = peft ? tl_json_read(in(p, "adapter_config.json"), err) : NULL;
+    if (peft && !config) return false;
+    struct tl_st_set *set =
+        tl_st_set_open(p->folder, peft ? "adapter_model" : "pytorch_lora_weights", NULL, err);
     if (set) tl_inspect_tensors(out, set, brief);
     bool ok = set != NULL;
     tl_st_set_close(&set);
-    if (!out || !cJSON_AddItemToObject(out, "config", config)) cJSON_Delete(config);
+    if (config && (!out || !cJSON_AddItemToObject(out, "config", config))) cJSON_Delete(config);
     return ok;
 }
 
@@ -214,7 +217,8 @@ bool tl_inspect_folder(cJSON *out, const char *folder, bool brief, bool *out_who
     } else if (tl_inspect_is_run(folder)) {
         tl_listing_text(out, "kind", "run");
         ok = tl_inspect_run(out, folder, err);
-    } else if (tl_file_exists(in(&p, "adapter_config.json"))) {
+    } else if (tl_file_exists(in(&p, "adapter_config.json")) ||
+               tl_file_exists(in(&p, "pytorch_lora_weights.safetensors"))) {
         tl_listing_text(out, "kind", "adapter");
         ok = add_adapter(out, &p, brief, err);
     } else if (tl_file_exists(in(&p, "scheduler_config.json"))) {

@@ -44,6 +44,10 @@ prints 'format +diffusers'
 prints 'alpha +4'
 prints 'parts +unet'
 
+expect 0 inspect "$tmp/d0" --brief
+prints '^kind +adapter'
+prints 'format +diffusers'
+
 # merged: the picture is the one that the LoRAs give
 expect 0 merge --model "$model" --lora "$lora" -o "$tmp/m/"
 prints '^unet +32 weights changed'
