@@ -62,8 +62,8 @@ static bool check_range(const struct tl_st_item *item, const float *x, uint64_t 
     double most = item->dtype == TL_ST_F16 ? 65520 : item->dtype == TL_ST_BF16 ? 0x1.ffp127 : INFINITY;
     for (uint64_t i = 0; i < n; i++)
         if (!(fabs((double)x[i]) < most))
-            return tl_err_set(err, TL_NUMERIC, "%s: %g cannot be stored as %s; try --dtype %s", item->name,
-                              (double)x[i], tl_st_dtype_name(item->dtype),
+            return tl_err_set(err, TL_NUMERIC, "%g cannot be stored as %s; try --dtype %s", (double)x[i],
+                              tl_st_dtype_name(item->dtype),
                               item->dtype == TL_ST_F16 ? "bf16 or f32" : "f32");
     return true;
 }
