@@ -34,20 +34,20 @@ enum { MOST_NAMES = 64 };
 const struct tl_reward_class *tl_reward_class_find(const struct tl_reward_class *const *classes,
                                                    const char *name, struct tl_err *err)
 {
-    struct tl_str all = {0};
     const char *names[MOST_NAMES];
     size_t n = 0;
     for (size_t i = 0; classes[i]; i++) {
         if (strcmp(classes[i]->info.name, name) == 0) return classes[i];
         if (n < MOST_NAMES) names[n++] = classes[i]->info.name;
-        tl_str_printf(&all, "%s%s", i ? ", " : "", classes[i]->info.name);
     }
     const char *near = tl_str_nearest(name, names, n);
-    if (near)
+    if (near) {
         tl_err_set(err, TL_USAGE, "there is no reward '%s'; did you mean %s?", name, near);
-    else
-        tl_err_set(err, TL_USAGE, "there is no reward '%s'; there are %s", name,
-                   all.data ? all.data : "none");
+        return NULL;
+    }
+    struct tl_str all = {0};
+    for (size_t i = 0; i < n; i++) tl_str_printf(&all, "%s%s", i ? ", " : "", names[i]);
+    tl_err_set(err, TL_USAGE, "there is no reward '%s'; there are %s", name, all.data ? all.data : "none");
     tl_str_finish(&all);
     return NULL;
 }
