@@ -32,15 +32,20 @@ struct tl_task {
     void (*destroy)(void *self);
 };
 
-/* Shuffled passes over n items: the item at a position, each pass a new permutation. `order` is scratch for n
- * numbers that keeps the current pass; *pass starts at UINT64_MAX. */
+/* Shuffled passes over n visits: the item at a position, each pass a new permutation. `order` is scratch for
+ * n numbers that keeps the current pass. */
 struct tl_task_order {
     uint64_t seed;
     uint32_t n;
     uint64_t pass;
     uint32_t *order; /* owns */
+    uint32_t *item;  /* of each visit; owns; NULL: visit i is item i */
 };
 bool tl_task_order_init(struct tl_task_order *o, uint64_t seed, uint32_t n, struct tl_err *err);
+/* Over a data set's pictures, each as often as it repeats. */
+struct tl_dataset;
+bool tl_task_order_of(struct tl_task_order *o, uint64_t seed, const struct tl_dataset *data,
+                      struct tl_err *err);
 void tl_task_order_finish(struct tl_task_order *o);
 uint32_t tl_task_order_item(struct tl_task_order *o, uint64_t position);
 

@@ -360,7 +360,7 @@ static bool prepare(struct task *t, struct tl_err *err)
         return tl_err_set(err, TL_USAGE, "a batch of %d from %d pictures", t->p.batch, t->data.n);
     if (!tl_caption_extras_read(&t->data, grid * grid, &t->extras, err)) return false;
     if (t->p.vae && !tl_reconstruct(d, t->p.vae, &t->data, &t->seen_through_vae, err)) return false;
-    if (!tl_task_order_init(&t->order, t->p.seed, (uint32_t)t->data.n, err) || !allocate(t, err))
+    if (!tl_task_order_of(&t->order, t->p.seed, &t->data, err) || !allocate(t, err))
         return false;
     t->grads = tl_store_create(d, t->clip->layout, err);
     t->exec = t->grads ? plan(t, err) : NULL;

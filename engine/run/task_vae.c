@@ -228,7 +228,7 @@ static bool prepare(struct task *t, struct tl_err *err)
     t->pixels = malloc(((size_t)t->p.batch + 1) * (size_t)t->h * (size_t)t->w * 3 * sizeof(float));
     t->noise = malloc(t->n_latent * sizeof(float));
     if (!t->pixels || !t->noise) return tl_err_set(err, TL_FAIL, "out of memory");
-    if (!tl_task_order_init(&t->order, t->p.seed, (uint32_t)t->data.n, err)) return false;
+    if (!tl_task_order_of(&t->order, t->p.seed, &t->data, err)) return false;
     if (t->p.fresh && !quiet_posterior(t->vae, err)) return false;
     t->grads = tl_store_create(t->vae->store->device, t->vae->layout, err);
     t->exec = t->grads ? plan(t, err) : NULL;

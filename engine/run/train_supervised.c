@@ -45,7 +45,14 @@ static bool expect_class(struct tl_component **c, const char *class_name, struct
 static bool train(const struct tl_supervised_params *p, const struct tl_options *options, const char *method,
                   struct tl_training *t, struct tl_task *task, bool ok, struct tl_err *err)
 {
-    ok = ok && tl_training_begin(t, options, method, NULL, 0, err) &&
+    struct tl_run_input inputs[2];
+    size_t n = 0;
+    if (p->sample_prompts)
+        inputs[n++] =
+            (struct tl_run_input){.name = "sample_prompts", .path = p->sample_prompts, .harmless = true};
+    if (p->lora && !tl_file_is_folder(p->lora))
+        inputs[n++] = (struct tl_run_input){.name = "lora", .path = p->lora};
+    ok = ok && tl_training_begin(t, options, method, inputs, n, err) &&
          tl_train_loop(t->job, p, t->device, t->folder, task, err);
     if (ok && task->n_skipped)
         ok = tl_err_set(err, TL_PARTIAL, "trained, but %zu of %zu pictures could not be used",

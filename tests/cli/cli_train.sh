@@ -70,6 +70,28 @@ expect 0 inspect "$tmp/p"
 prints 'before_after.png'
 expect 0 sample --model "$fixtures/pipeline_sd1" --device cpu --steps 2 --prompt 'a red circle' --lora "$tmp/p/lora/pytorch_lora_weights.safetensors" -o "$tmp/p2"
 
+# supervised: a LoRA on UNet and text encoder, held-out pictures, samples; on from it; a broken picture is told and counted
+sft="--method sft --data $tmp/data --model $fixtures/pipeline_sd1 --size 32 --batch 2 --rank 2 --train-text-encoder --device cpu"
+expect 0 train $sft --steps 2 --val-share 0.5 --val-every 1 --sample-prompts "$tmp/two.txt" --sample-every 2 --sample-steps 2 --seed 1 -o "$tmp/t"
+prints '^lora +.*/t/lora/pytorch_lora_weights.safetensors$'
+prints '^summary +validation loss [0-9.]+ at step'
+check 'the best step' grep -q '"best_validation"' "$tmp/t/run.json"
+check 'a grid' test -s "$tmp/t/samples/step-00000002/grid.png"
+expect 0 inspect "$tmp/t/lora/pytorch_lora_weights.safetensors" --brief
+prints 'rank +2'
+expect 0 train $sft --rank 0 --steps 0 --lora "$tmp/t/lora/pytorch_lora_weights.safetensors" -o "$tmp/t2"
+check 'no steps, the same LoRA' cmp "$tmp/t/lora/pytorch_lora_weights.safetensors" "$tmp/t2/lora/pytorch_lora_weights.safetensors"
+expect 0 sample --model "$fixtures/pipeline_sd1" --device cpu --steps 2 --size 32x32 --prompt 'a red circle' --lora "$tmp/t2/lora/t2.kohya.safetensors" -o "$tmp/t3"
+cp -r "$tmp/data" "$tmp/torn"
+head -c 60 "$tmp/data/00000.png" >"$tmp/torn/00000.png"
+run train --method sft --data "$tmp/torn" --model "$fixtures/pipeline_sd1" --size 32 --batch 2 --steps 1 --device cpu -o "$tmp/t4"
+check 'a skipped picture has its code' test "$code" -eq 3
+says '00000.png'
+says '^tiller: trained, but 1 of 4 pictures could not be used'
+check 'and the LoRA is there' test -s "$tmp/t4/lora/t4.kohya.safetensors"
+expect 2 train $sft --full -o "$tmp/x"
+says '--full trains all weights'
+
 # usage
 expect 2 train
 says 'needs --method NAME; there are '

@@ -130,6 +130,27 @@ static void test_crops(void **state)
     support_train_fails(&run, TL_BAD_INPUT, "smaller than the VAE's step of 2");
 }
 
+/* Two batches of one see the crops and the noise of one batch of two. */
+static void test_gathered(void **state)
+{
+    (void)state;
+    double one[2], two[2];
+    struct support_train run = vae_run("data", "together", "crop=8");
+    support_train_ok(&run);
+    assert_int_equal(support_column(run.out, "train", "loss", one, 2), 1);
+    static const char *const more[] = {"crop=8", "batch=1", "accumulate=2"};
+    static const char *options[16];
+    run = vae_run("data", "apart", NULL);
+    size_t n = 0;
+    for (; run.options[n]; n++) options[n] = run.options[n];
+    for (size_t i = 0; i < 3; i++) options[n++] = more[i];
+    options[n] = NULL;
+    run.options = options;
+    support_train_ok(&run);
+    assert_int_equal(support_column(run.out, "train", "loss", two, 2), 1);
+    check_near(two[0], one[0], 1e-6 * one[0]);
+}
+
 /* ---- captions ---- */
 
 static void test_captions(void **state)
@@ -255,8 +276,9 @@ static void test_models(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_corrupt), cmocka_unit_test(test_fit),
-                                       cmocka_unit_test(test_crops),   cmocka_unit_test(test_captions),
-                                       cmocka_unit_test(test_extras),  cmocka_unit_test(test_models)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_corrupt),  cmocka_unit_test(test_fit),
+                                       cmocka_unit_test(test_crops),    cmocka_unit_test(test_gathered),
+                                       cmocka_unit_test(test_captions), cmocka_unit_test(test_extras),
+                                       cmocka_unit_test(test_models)};
     return cmocka_run_group_tests(tests, setup, support_folder_remove);
 }

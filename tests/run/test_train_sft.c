@@ -11,6 +11,7 @@
 #include "io/json.h"
 #include "run/checkpoint.h"
 #include "run/task_sft.h"
+#include "sample/noise_schedule.h"
 
 #define OPTIONS(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define LORA         "lora/pytorch_lora_weights.safetensors"
@@ -211,6 +212,54 @@ static void test_accumulation(void **state)
     }
     bench_close(&one);
     bench_close(&two);
+}
+
+/* Hang et al. 2023: min(SNR, 5) / SNR of the epsilon loss, min(SNR, 5) / (SNR + 1) of the v loss. */
+static void test_snr(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    struct tl_noise_schedule noise;
+    const struct tl_beta_params beta = {
+        .schedule = TL_BETA_SCALED_LINEAR, .beta_start = 0.00085, .beta_end = 0.012, .n = 1000};
+    check_ok(tl_noise_schedule_init(&noise, &beta, &err), &err);
+    char *scheduler = support_read(support_path(SUPPORT_PIPELINE, "scheduler/scheduler_config.json"));
+    char v[600], *at = scheduler ? strstr(scheduler, "epsilon") : NULL;
+    snprintf(v, sizeof v, "%s/v-model", place);
+    struct tl_str text = {0};
+    support_bare_pipeline(v);
+    if (at)
+        tl_str_printf(&text, "%.*sv_prediction%s", (int)(at - scheduler), scheduler, at + strlen("epsilon"));
+    else
+        tl_str_printf(&text, "%.*s, \"prediction_type\": \"v_prediction\"}",
+                      (int)(strrchr(scheduler, '}') - scheduler), scheduler);
+    support_write(support_path(v, "scheduler/scheduler_config.json"), text.data);
+    for (int kind = 0; kind < 2; kind++) {
+        struct bench b;
+        struct tl_supervised_params p = params_of("data");
+        int high = 0;
+        p.batch = 1;
+        p.snr_gamma = 5;
+        if (kind) {
+            p.model = v;
+            p.rank = 0; /* no weights: all are trained */
+            p.full = true;
+        }
+        bench_open(&b, &p, false);
+        for (uint32_t step = 0; step < 24; step++) {
+            double out[TL_TASK_METRICS] = {0};
+            check_ok(b.task.gradient(b.task.self, step, 0, out, &err), &err);
+            double snr = tl_noise_snr(
+                &noise, tl_rng_below((struct tl_rng_key){5, TL_RNG_TRAIN_TIME, 0, step}, 0, 1000));
+            check_near(out[0] / out[1], fmin(snr, 5) / (kind ? snr + 1 : snr), 1e-5);
+            high += snr > 5;
+        }
+        assert_true(high > 0 && high < 24);
+        bench_close(&b);
+    }
+    tl_noise_schedule_finish(&noise);
+    tl_str_finish(&text);
+    free(scheduler);
 }
 
 static void test_validation(void **state)
@@ -423,9 +472,10 @@ static void test_skips(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient),   cmocka_unit_test(test_accumulation),
-                                       cmocka_unit_test(test_validation), cmocka_unit_test(test_learns),
-                                       cmocka_unit_test(test_resumes),    cmocka_unit_test(test_goes_on),
-                                       cmocka_unit_test(test_full),       cmocka_unit_test(test_skips)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_accumulation),
+                                       cmocka_unit_test(test_snr),      cmocka_unit_test(test_validation),
+                                       cmocka_unit_test(test_learns),   cmocka_unit_test(test_resumes),
+                                       cmocka_unit_test(test_goes_on),  cmocka_unit_test(test_full),
+                                       cmocka_unit_test(test_skips)};
     return cmocka_run_group_tests(tests, setup, support_folder_remove);
 }
