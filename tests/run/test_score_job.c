@@ -272,7 +272,7 @@ static void test_refusals(void **state)
     p.encoder = MODEL;
     score_fails(&p, TL_USAGE, "leave out --encoder");
     p.reward = "scene";
-    score_fails(&p, TL_USAGE, "neither --encoder");
+    score_fails(&p, TL_USAGE, "scene has no --encoder");
     p = (struct tl_score_params){.reward = "clip", .folder = PICTURES, .encoder = MODEL, .flavour = "logits"};
     score_fails(&p, TL_USAGE, "did you mean logit?");
     p.flavour = NULL;
