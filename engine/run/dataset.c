@@ -253,8 +253,12 @@ static bool open_set(struct opening *o)
     if (d->n_skipped > MOST_LINES)
         tl_log(TL_LOG_WARN, "skipped: %d more, %d in all", d->n_skipped - MOST_LINES, d->n_skipped);
     if (d->n == 0)
-        return tl_err_set(o->err, TL_BAD_INPUT, "%s: none of %zu pictures can be used", o->p->folder,
-                          d->folder.n);
+        return tl_err_set(
+            o->err, TL_BAD_INPUT, "%s: none of %zu pictures can be used%s", o->p->folder, d->folder.n,
+            o->p->need_captions && d->folder.n_captions == 0
+                ? ": none has a caption (a .txt or .caption beside it, a row of metadata.jsonl or "
+                  "metadata.csv, or a folder N_name round it, inside this one)"
+                : "");
     if (d->px) tl_dataset_rest(d);
     return fill_buckets(o) && choose_held_out(o);
 }

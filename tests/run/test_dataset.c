@@ -317,6 +317,14 @@ static void test_skipped(void **state)
     assert_false(tl_dataset_open(&p, &d, &err));
     assert_true(err.code == TL_BAD_INPUT && strstr(err.text, "torn00.jpg"));
     tl_err_clear(&err);
+    p.strict = false;
+    support_picture(support_path(place, "4_alone/a.png"), 16, 16, 100);
+    char alone[600];
+    snprintf(alone, sizeof alone, "%s/4_alone", place);
+    p.folder = alone; /* of the folder itself the name says nothing */
+    assert_false(tl_dataset_open(&p, &d, &err));
+    assert_true(err.code == TL_BAD_INPUT && strstr(err.text, "none has a caption (a .txt"));
+    tl_err_clear(&err);
     /* all in one size: kept in memory, the same verdicts */
     d = open_set("bad", (struct tl_dataset_params){.keep_pixels = true});
     assert_true(d.n == 1 && d.n_skipped == 30 && d.width == 20 && d.height == 20 && d.px);

@@ -6,6 +6,7 @@
 #include "support_train.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <tiller/interrupt.h>
@@ -36,11 +37,12 @@ static int teardown(void **state)
     return support_folder_remove(state);
 }
 
-/* Two shapes, so two buckets; more than one group of 16 in one of them. */
+/* Two shapes, so two buckets; more than one group of 16 in one of them, and two files of the same bytes. */
 static void make_pictures(const char *name)
 {
     for (int i = 0; i < 18; i++)
-        support_picture(support_path(place, "%s/square%02d.png", name, i), 16, 16, (uint8_t)(60 + 10 * i));
+        support_picture(support_path(place, "%s/square%02d.png", name, i), 16, 16,
+                        (uint8_t)(60 + 10 * (i % 17)));
     for (int i = 0; i < 3; i++)
         support_picture(support_path(place, "%s/tall%d.png", name, i), 20, 55, (uint8_t)(200 - 40 * i));
 }
@@ -231,6 +233,17 @@ static void test_broken(void **state)
         assert_int_equal(s.n_read, d.n);
         tl_encoded_set_finish(&s);
     }
+    /* a cache that cannot be written costs nothing but time */
+    char path[600];
+    snprintf(path, sizeof path, "%s", cache_file("broken"));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    support_log_start();
+    s = encode(&d, params_of("broken", false));
+    assert_non_null(strstr(support_log(), "the latents are not kept"));
+    assert_non_null(s.made);
+    check_same(&plain, &s);
+    tl_encoded_set_finish(&s);
     /* a folder that cannot be made is an error, and named */
     struct tl_err err = {0};
     support_write(support_path(place, "file"), "x");
