@@ -34,7 +34,7 @@ enum { MOST_NAMES = 64 };
 const struct tl_reward_class *tl_reward_class_find(const struct tl_reward_class *const *classes,
                                                    const char *name, struct tl_err *err)
 {
-    const char *names[MOST_NAMES];
+    const char *names[MOST_NAMES] = {0};
     size_t n = 0;
     for (size_t i = 0; classes[i]; i++) {
         if (strcmp(classes[i]->info.name, name) == 0) return classes[i];
