@@ -3,51 +3,22 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/checked.h"
-
-double tl_prdp_beta_nats(const struct tl_prdp_params *p)
+double tl_prdp_beta_nats(const struct tl_policy_params *p)
 {
     double beta = p->beta;
-    if (p->reduce_dims == TL_PRDP_MEAN) beta /= (double)p->dim;
-    if (p->reduce_steps == TL_PRDP_MEAN) beta /= (double)p->n_steps;
+    if (p->reduce_dims == TL_LOG_RATIO_MEAN) beta /= (double)p->dim;
+    if (p->reduce_steps == TL_LOG_RATIO_MEAN) beta /= (double)p->n_steps;
     return beta;
 }
 
-static bool check_params(const struct tl_prdp_params *p, size_t *out_n, struct tl_err *err)
+static bool check_params(const struct tl_policy_params *p, struct tl_err *err)
 {
-    size_t cells;
     if (p->group_size < 2)
         return tl_err_set(err, TL_USAGE,
                           "PRDP compares samples of one prompt: %zu a prompt is too few, take 2 or more",
                           p->group_size);
-    if (p->n_groups < 1 || p->n_steps < 1 || p->dim < 1)
-        return tl_err_set(err, TL_USAGE, "PRDP of %zu prompts, %zu steps, %zu values: nothing to learn from",
-                          p->n_groups, p->n_steps, p->dim);
-    if (!(p->beta > 0) || !isfinite(p->beta))
-        return tl_err_set(err, TL_USAGE, "beta is %g, expected > 0", p->beta);
-    if (!(p->clip >= 0))
-        return tl_err_set(err, TL_USAGE, "clip is %g, expected >= 0 (or infinity for none)", p->clip);
-    if (!tl_checked_mul(p->n_groups, p->group_size, out_n) || !tl_checked_mul(*out_n, p->n_steps, &cells) ||
-        !tl_checked_mul(cells, sizeof(double), &cells))
-        return tl_err_set(err, TL_USAGE, "PRDP of %zu prompts of %zu samples is too large", p->n_groups,
-                          p->group_size);
-    return true;
-}
-
-static bool check_finite(const struct tl_prdp_params *p, size_t n, const double *ratio,
-                         const double *old_ratio, const double *rewards, struct tl_err *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (!isfinite(rewards[i]))
-            return tl_err_set(err, TL_NUMERIC, "reward of sample %zu is %g", i, rewards[i]);
-        for (size_t t = 0; t < p->n_steps; t++) {
-            double r = ratio[i * p->n_steps + t], old = old_ratio[i * p->n_steps + t];
-            if (!isfinite(r) || !isfinite(old))
-                return tl_err_set(err, TL_NUMERIC,
-                                  "log-ratio of sample %zu at step %zu is %g (snapshot's %g)", i, t, r, old);
-        }
-    }
-    return true;
+    return (p->beta > 0 && isfinite(p->beta)) ||
+           tl_err_set(err, TL_USAGE, "beta is %g, expected > 0", p->beta);
 }
 
 static double clamp_step(double r, double old, double clip)
@@ -56,63 +27,31 @@ static double clamp_step(double r, double old, double clip)
     return r < low ? low : r > high ? high : r;
 }
 
-/* Sums over steps, unclipped and clipped, and what the stats say of single steps. */
-static void reduce_steps(const struct tl_prdp_params *p, size_t n, const double *ratio,
-                         const double *old_ratio, double *out_s, double *out_c, struct tl_prdp_stats *stats)
+/* Each sample's sum over steps of the clipped ratios. */
+static void clipped_sums(const struct tl_policy_params *p, size_t n, const double *ratio,
+                         const double *old_ratio, double *out_c, struct tl_policy_stats *stats)
 {
-    double weight = p->reduce_steps == TL_PRDP_MEAN ? 1 / (double)p->n_steps : 1, total = 0;
+    double weight = p->reduce_steps == TL_LOG_RATIO_MEAN ? 1 / (double)p->n_steps : 1;
     size_t n_outside = 0;
     for (size_t i = 0; i < n; i++) {
-        double s = 0, c = 0;
+        double c = 0;
         for (size_t t = 0; t < p->n_steps; t++) {
             double r = ratio[i * p->n_steps + t], old = old_ratio[i * p->n_steps + t];
             double kept = clamp_step(r, old, p->clip);
             n_outside += kept != r;
-            s += r;
             c += kept;
-            stats->ratio_max = fmax(stats->ratio_max, fabs(r));
-            stats->drift_max = fmax(stats->drift_max, fabs(r - old));
         }
-        total += s;
-        out_s[i] = s * weight;
         out_c[i] = c * weight;
     }
-    double cells = (double)n * (double)p->n_steps;
-    stats->clip_fraction = (double)n_outside / cells;
-    stats->ratio_mean = total / cells;
-    stats->kl_nats = total / (double)n * (p->reduce_dims == TL_PRDP_MEAN ? (double)p->dim : 1);
+    stats->clip_fraction = (double)n_outside / ((double)n * (double)p->n_steps);
 }
 
-/* Pearson correlation of s and rewards after both are centred in their group. */
-static double correlation(const struct tl_prdp_params *p, const double *s, const double *rewards)
-{
-    double ss = 0, rr = 0, sr = 0;
-    for (size_t g = 0; g < p->n_groups; g++) {
-        const double *gs = s + g * p->group_size, *gr = rewards + g * p->group_size;
-        double ms = 0, mr = 0;
-        for (size_t i = 0; i < p->group_size; i++) {
-            ms += gs[i];
-            mr += gr[i];
-        }
-        ms /= (double)p->group_size;
-        mr /= (double)p->group_size;
-        for (size_t i = 0; i < p->group_size; i++) {
-            ss += (gs[i] - ms) * (gs[i] - ms);
-            rr += (gr[i] - mr) * (gr[i] - mr);
-            sr += (gs[i] - ms) * (gr[i] - mr);
-        }
-    }
-    return ss > 0 && rr > 0 ? sr / sqrt(ss * rr) : 0;
-}
-
-/* Pair losses of one group. Adds d loss / d s_i and d loss / d c_i, times scale, into d_s and d_c. Returns
- * the sum. */
 struct pair_counts {
     size_t pairs, clipped, ties;
 };
 
 /* Sum of one group's pair losses. Adds its derivatives by s_i and c_i, times scale, to d_s and d_c. */
-static double group_pairs(const struct tl_prdp_params *p, const double *s, const double *c,
+static double group_pairs(const struct tl_policy_params *p, const double *s, const double *c,
                           const double *rewards, double scale, double *d_s, double *d_c,
                           struct pair_counts *counts)
 {
@@ -121,7 +60,7 @@ static double group_pairs(const struct tl_prdp_params *p, const double *s, const
         for (size_t j = i + 1; j < p->group_size; j++) {
             bool tied = rewards[i] == rewards[j];
             counts->ties += tied;
-            if (tied && p->ties == TL_PRDP_TIES_DROP) continue;
+            if (tied && p->ties == TL_POLICY_TIES_DROP) continue;
             double target = (rewards[i] - rewards[j]) / p->beta;
             double plain = s[i] - s[j] - target, held = c[i] - c[j] - target;
             bool clipped = held * held > plain * plain;
@@ -136,7 +75,7 @@ static double group_pairs(const struct tl_prdp_params *p, const double *s, const
     return sum;
 }
 
-static size_t untied_pairs(const struct tl_prdp_params *p, const double *rewards)
+static size_t untied_pairs(const struct tl_policy_params *p, const double *rewards)
 {
     size_t n = 0;
     for (size_t i = 0; i < p->group_size; i++)
@@ -145,10 +84,10 @@ static size_t untied_pairs(const struct tl_prdp_params *p, const double *rewards
 }
 
 /* d r = d_s everywhere + d_c where the step is inside its band (its clip passes the derivative through). */
-static void spread_steps(const struct tl_prdp_params *p, size_t n, const double *ratio,
+static void spread_steps(const struct tl_policy_params *p, size_t n, const double *ratio,
                          const double *old_ratio, const double *d_s, const double *d_c, double *out_d_ratio)
 {
-    double weight = p->reduce_steps == TL_PRDP_MEAN ? 1 / (double)p->n_steps : 1;
+    double weight = p->reduce_steps == TL_LOG_RATIO_MEAN ? 1 / (double)p->n_steps : 1;
     for (size_t i = 0; i < n; i++) {
         for (size_t t = 0; t < p->n_steps; t++) {
             size_t at = i * p->n_steps + t;
@@ -158,21 +97,24 @@ static void spread_steps(const struct tl_prdp_params *p, size_t n, const double 
     }
 }
 
-bool tl_prdp_loss(const struct tl_prdp_params *p, const double *ratio, const double *old_ratio,
-                  const double *rewards, double *out_d_ratio, struct tl_prdp_stats *out_stats,
+bool tl_prdp_loss(const struct tl_policy_params *p, const double *ratio, const double *old_ratio,
+                  const double *rewards, double *out_d_ratio, struct tl_policy_stats *out_stats,
                   struct tl_err *err)
 {
     size_t n = 0;
-    if (!check_params(p, &n, err) || !check_finite(p, n, ratio, old_ratio, rewards, err)) return false;
+    if (!check_params(p, err) ||
+        !tl_policy_loss_check(p, "PRDP", "reward", ratio, old_ratio, rewards, &n, err))
+        return false;
     double *work = calloc(n, 4 * sizeof *work);
     if (!work) return tl_err_set(err, TL_FAIL, "no memory for the losses of %zu samples", n);
     double *s = work, *c = s + n, *d_s = c + n, *d_c = d_s + n;
-    struct tl_prdp_stats stats = {0};
+    struct tl_policy_stats stats = {0};
     struct pair_counts counts = {0};
-    reduce_steps(p, n, ratio, old_ratio, s, c, &stats);
+    tl_policy_loss_observe(p, n, ratio, old_ratio, s, &stats);
+    clipped_sums(p, n, ratio, old_ratio, c, &stats);
     for (size_t g = 0; g < p->n_groups; g++) {
         size_t at = g * p->group_size, pairs = p->group_size * (p->group_size - 1) / 2;
-        if (p->ties == TL_PRDP_TIES_DROP) pairs = untied_pairs(p, rewards + at);
+        if (p->ties == TL_POLICY_TIES_DROP) pairs = untied_pairs(p, rewards + at);
         double scale = pairs ? 1 / ((double)p->n_groups * (double)pairs) : 0;
         stats.loss +=
             scale * group_pairs(p, s + at, c + at, rewards + at, scale, d_s + at, d_c + at, &counts);
@@ -185,7 +127,7 @@ bool tl_prdp_loss(const struct tl_prdp_params *p, const double *ratio, const dou
     stats.n_pairs = counts.pairs;
     stats.n_ties = counts.ties;
     stats.clipped_pairs = counts.pairs ? (double)counts.clipped / (double)counts.pairs : 0;
-    stats.correlation = correlation(p, s, rewards);
+    stats.correlation = tl_policy_loss_correlation(p, s, rewards);
     if (out_d_ratio) spread_steps(p, n, ratio, old_ratio, d_s, d_c, out_d_ratio);
     if (out_stats) *out_stats = stats;
     free(work);

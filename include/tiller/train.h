@@ -2,7 +2,7 @@
  * `tiller list methods` walk. A run is a folder (config.json, run.json, metrics.jsonl, checkpoints/,
  * samples/).
  *
- * Methods that train from data: vae, contrastive, sft. Methods that train from rewards: prdp. */
+ * Methods that train from data: vae, contrastive, sft. Methods that train on rewards: prdp, ddpo. */
 #ifndef TILLER_TRAIN_H
 #define TILLER_TRAIN_H
 
@@ -22,6 +22,12 @@ struct tl_method {
 
 extern const struct tl_method tl_methods[]; /* ends at name NULL */
 const struct tl_method *tl_method_find(const char *name);
+
+/* Of a run's folder: whether a run was begun there; the step of its newest checkpoint by name, and of the
+ * newest that verifies, which a resume would go on from; -1: none. */
+bool tl_train_is_begun(const char *folder);
+int64_t tl_train_saved_step(const char *folder);
+int64_t tl_train_whole_step(const char *folder);
 
 /* Methods that train from data share these; each leaves out the rows that it does not use. */
 struct tl_supervised_params {
@@ -51,16 +57,21 @@ struct tl_supervised_params {
     const char *sample_prompts;
 };
 
-struct tl_prdp_run_params {
-    const char *model, *prompts, *out, *eval_prompts, *negative_prompt, *size, *targets, *sampler;
-    struct tl_strings reward, eval_reward;
-    bool raw_rewards, full, resume, checkpoint, ties_drop;
-    int epochs, prompts_per_epoch, samples_per_prompt, steps, passes, minibatches, rank, checkpoint_every,
-        eval_every, resample_every, batch;
-    int eval_samples; /* per prompt */
+/* Methods that train on rewards share these; each leaves out the rows that it does not use. */
+struct tl_tune_params {
+    const char *model, *prompts, *out, *eval_prompts, *negative_prompt, *size, *targets, *sampler, *lora;
+    struct tl_strings reward, eval_reward, stop_when;
+    bool raw_rewards, full, resume, checkpoint, ties_drop, shuffle_rewards, dry_run;
+    int epochs, prompts_per_epoch, samples_per_prompt, steps, learn_steps, passes, minibatches, rank,
+        checkpoint_every, keep, eval_every, resample_every, batch;
+    int eval_samples;      /* per prompt */
+    int eval_trained_most; /* prompts, at most */
+    int eval_others_most;
     double eta, guidance, beta, clip, lr, beta1, beta2, weight_decay, clip_norm, alpha;
-    int reduce;    /* 0 sum, 1 mean over dims, 2 mean over dims and steps */
-    int last_step; /* 0 zero, 1 diffusers, 2 clamp */
+    int reduce;     /* 0 sum, 1 mean over dims, 2 mean over dims and steps */
+    int last_step;  /* 0 zero, 1 diffusers, 2 clamp */
+    int estimator;  /* ddpo: 0 importance-weighted, 1 plain */
+    int advantages; /* ddpo: enum tl_advantage_over */
 };
 
 #endif

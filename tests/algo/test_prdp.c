@@ -5,22 +5,22 @@
 #include "base/rng.h"
 #include "sample/scheduler.h"
 
-static struct tl_prdp_params params(size_t n_groups, size_t group_size, size_t n_steps, double beta,
-                                    double clip)
+static struct tl_policy_params params(size_t n_groups, size_t group_size, size_t n_steps, double beta,
+                                      double clip)
 {
-    return (struct tl_prdp_params){.n_groups = n_groups,
-                                   .group_size = group_size,
-                                   .n_steps = n_steps,
-                                   .dim = 1,
-                                   .beta = beta,
-                                   .clip = clip};
+    return (struct tl_policy_params){.n_groups = n_groups,
+                                     .group_size = group_size,
+                                     .n_steps = n_steps,
+                                     .dim = 1,
+                                     .beta = beta,
+                                     .clip = clip};
 }
 
-static struct tl_prdp_stats loss(struct tl_prdp_params p, const double *ratio, const double *old,
-                                 const double *rewards, double *d)
+static struct tl_policy_stats loss(struct tl_policy_params p, const double *ratio, const double *old,
+                                   const double *rewards, double *d)
 {
     struct tl_err err = {0};
-    struct tl_prdp_stats stats;
+    struct tl_policy_stats stats;
     check_ok(tl_prdp_loss(&p, ratio, old, rewards, d, &stats, &err), &err);
     return stats;
 }
@@ -39,7 +39,7 @@ static void test_clip_vectors(void **state)
     (void)state;
     const double ratio[] = {2e-4, 5e-5, 0, 0}, old[4] = {0};
     double d[4];
-    struct tl_prdp_stats s = loss(params(1, 2, 2, 1, 1e-4), ratio, old, (double[]){1e-3, 0}, d);
+    struct tl_policy_stats s = loss(params(1, 2, 2, 1, 1e-4), ratio, old, (double[]){1e-3, 0}, d);
     check_near(s.loss, 7.225e-7, 1e-18);
     assert_true(d[0] == 0 && d[1] != 0 && d[2] != 0 && d[3] == d[2]);
     check_near(d[1], 2 * (1.5e-4 - 1e-3), 1e-15);
@@ -61,7 +61,7 @@ static void test_clip_blocks(void **state)
     const double old[] = {0.3, -0.2, 0.1, 0.4},
                  ratio[] = {0.5, 0, -0.1, 0.2}; /* a is 0.2 above, b 0.2 below */
     double d[4], d_free[4];
-    struct tl_prdp_stats s = loss(params(1, 2, 2, 1, 0.01), ratio, old, (double[]){5, 0}, d);
+    struct tl_policy_stats s = loss(params(1, 2, 2, 1, 0.01), ratio, old, (double[]){5, 0}, d);
     for (int i = 0; i < 4; i++) assert_true(d[i] == 0);
     check_near(s.clip_fraction, 1, 0);
     s = loss(params(1, 2, 2, 1, 0.01), ratio, old, (double[]){-5, 0}, d);
@@ -69,7 +69,7 @@ static void test_clip_blocks(void **state)
     for (int i = 0; i < 4; i++) assert_true(d[i] == d_free[i] && d[i] != 0);
     check_near(s.clipped_pairs, 0, 0);
     /* K M = 1: at the first gradient theta is the snapshot, and any clip is inert, bit for bit. */
-    struct tl_prdp_stats free_s = loss(params(1, 2, 2, 1, INFINITY), old, old, (double[]){5, 0}, d_free);
+    struct tl_policy_stats free_s = loss(params(1, 2, 2, 1, INFINITY), old, old, (double[]){5, 0}, d_free);
     s = loss(params(1, 2, 2, 1, 0), old, old, (double[]){5, 0}, d);
     assert_memory_equal(d, d_free, sizeof d);
     assert_true(s.loss == free_s.loss && s.clip_fraction == 0 && s.drift_max == 0);
@@ -101,7 +101,7 @@ static void test_identities(void **state)
         mean += rewards[i] / B;
         for (int t = 0; t < T; t++) sums[i] += ratio[i * T + t];
     }
-    struct tl_prdp_params p = params(1, B, T, 0.7, INFINITY);
+    struct tl_policy_params p = params(1, B, T, 0.7, INFINITY);
     check_near(loss(p, ratio, zero, rewards, NULL).loss, centred(sums, rewards, B, 0.7), 1e-12);
     /* First gradient: REINFORCE with the group's mean as baseline. */
     loss(p, zero, zero, rewards, d);
@@ -116,7 +116,7 @@ static void test_invariances(void **state)
     normals(3, N, 0.1, ratio);
     normals(4, N, 0.1, old);
     normals(5, G * B, 1, rewards);
-    struct tl_prdp_params p = params(G, B, T, 2, 0.05), q = p;
+    struct tl_policy_params p = params(G, B, T, 2, 0.05), q = p;
     double base = loss(p, ratio, old, rewards, d).loss;
     for (int i = 0; i < G * B; i++) moved[i] = rewards[i] + (i < B ? 3 : -50); /* a constant per prompt */
     check_near(loss(p, ratio, old, moved, e).loss, base, 1e-12 * base);
@@ -150,11 +150,11 @@ static void test_gradient(void **state)
         normals((uint32_t)(30 + row), N, 0.1, old);
         normals((uint32_t)(50 + row), G * B, 1, rewards);
         rewards[1] = rewards[0]; /* one tie */
-        struct tl_prdp_params p = params(G, B, T, 1.3, row & 1 ? 0.08 : INFINITY);
-        p.reduce_steps = row & 2 ? TL_PRDP_MEAN : TL_PRDP_SUM;
-        p.ties = row & 4 ? TL_PRDP_TIES_DROP : TL_PRDP_TIES_KEEP;
-        struct tl_prdp_stats s = loss(p, ratio, old, rewards, d);
-        assert_int_equal(s.n_pairs, G * 6 - (p.ties == TL_PRDP_TIES_DROP));
+        struct tl_policy_params p = params(G, B, T, 1.3, row & 1 ? 0.08 : INFINITY);
+        p.reduce_steps = row & 2 ? TL_LOG_RATIO_MEAN : TL_LOG_RATIO_SUM;
+        p.ties = row & 4 ? TL_POLICY_TIES_DROP : TL_POLICY_TIES_KEEP;
+        struct tl_policy_stats s = loss(p, ratio, old, rewards, d);
+        assert_int_equal(s.n_pairs, G * 6 - (p.ties == TL_POLICY_TIES_DROP));
         assert_int_equal(s.n_ties, 1);
         assert_true(row & 1 ? s.clipped_pairs > 0 && s.clipped_pairs < 1 : s.clip_fraction == 0);
         for (int i = 0; i < N; i++) {
@@ -174,22 +174,22 @@ static void test_ties_and_bad_numbers(void **state)
     (void)state;
     const double zero[4] = {0}, ratio[4] = {0.1, -0.2, 0.3, 0}, same[4] = {2, 2, 2, 2};
     double d[4];
-    struct tl_prdp_params p = params(1, 4, 1, 0.5, INFINITY);
-    struct tl_prdp_stats s = loss(p, zero, zero, same, d); /* keep, at the start */
+    struct tl_policy_params p = params(1, 4, 1, 0.5, INFINITY);
+    struct tl_policy_stats s = loss(p, zero, zero, same, d); /* keep, at the start */
     assert_true(s.loss == 0 && d[0] == 0 && d[3] == 0 && s.correlation == 0);
     s = loss(p, ratio, ratio, same, d); /* keep, later: ratios are pulled together */
     assert_true(s.loss > 0 && d[0] > 0 && d[1] < 0);
-    p.ties = TL_PRDP_TIES_DROP;
+    p.ties = TL_POLICY_TIES_DROP;
     s = loss(p, ratio, ratio, same, d);
     for (int i = 0; i < 4; i++) assert_true(d[i] == 0);
     assert_true(s.loss == 0 && s.n_pairs == 0 && s.n_ties == 6 && s.clipped_pairs == 0);
 
     /* Rewards 1, 1, 0: pairs (0,2) and (1,2) count. Drop averages over the two, keep over all three. */
     const double some[3] = {1, 1, 0}, r3[3] = {0.1, 0.4, 0};
-    struct tl_prdp_params q = params(1, 3, 1, 1, INFINITY);
+    struct tl_policy_params q = params(1, 3, 1, 1, INFINITY);
     check_near(loss(q, r3, r3, some, d).loss, (0.09 + 0.81 + 0.36) / 3, 1e-15);
     check_near(d[0], 2 * (-0.3 - 0.9) / 3, 1e-15);
-    q.ties = TL_PRDP_TIES_DROP;
+    q.ties = TL_POLICY_TIES_DROP;
     check_near(loss(q, r3, r3, some, d).loss, (0.81 + 0.36) / 2, 1e-15);
     check_near(d[0], 2 * -0.9 / 2, 1e-15);
 
@@ -210,10 +210,10 @@ static void test_ties_and_bad_numbers(void **state)
     rewards[2] = 7;
     assert_false(tl_prdp_loss(&p, zero, zero, rewards, d, NULL, &err));
     assert_int_equal(err.code, TL_NUMERIC);
-    struct tl_prdp_params bad[] = {params(1, 1, 1, 1, 0),   params(0, 2, 1, 1, 0),
-                                   params(1, 2, 0, 1, 0),   params(1, 2, 1, 0, 0),
-                                   params(1, 2, 1, 1, -1),  params(1, 2, 1, NAN, 1),
-                                   params(1, 2, 1, 1, NAN), params(SIZE_MAX / 4, 8, 1, 1, 1)};
+    struct tl_policy_params bad[] = {params(1, 1, 1, 1, 0),   params(0, 2, 1, 1, 0),
+                                     params(1, 2, 0, 1, 0),   params(1, 2, 1, 0, 0),
+                                     params(1, 2, 1, 1, -1),  params(1, 2, 1, NAN, 1),
+                                     params(1, 2, 1, 1, NAN), params(SIZE_MAX / 4, 8, 1, 1, 1)};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         tl_err_clear(&err);
         assert_false(tl_prdp_loss(&bad[i], zero, zero, same, d, NULL, &err));
@@ -225,21 +225,21 @@ static void test_ties_and_bad_numbers(void **state)
 static void test_units(void **state)
 {
     (void)state;
-    struct tl_prdp_params p = params(32, 16, 50, 3e-5, 1e-6);
+    struct tl_policy_params p = params(32, 16, 50, 3e-5, 1e-6);
     p.dim = 16384;
-    p.reduce_dims = p.reduce_steps = TL_PRDP_MEAN;
+    p.reduce_dims = p.reduce_steps = TL_LOG_RATIO_MEAN;
     check_near(tl_prdp_beta_nats(&p), 3e-5 / 819200, 1e-22);
     enum { B = 4, T = 3, D = 10 };
     double sum[B * T], mean[B * T], rewards[B], d_sum[B * T], d_mean[B * T];
     normals(6, B * T, 1, sum);
     normals(7, B, 1, rewards);
     for (int i = 0; i < B * T; i++) mean[i] = sum[i] / D;
-    struct tl_prdp_params q = params(1, B, T, 5, INFINITY), nats;
+    struct tl_policy_params q = params(1, B, T, 5, INFINITY), nats;
     q.dim = D;
-    q.reduce_dims = q.reduce_steps = TL_PRDP_MEAN;
+    q.reduce_dims = q.reduce_steps = TL_LOG_RATIO_MEAN;
     nats = params(1, B, T, tl_prdp_beta_nats(&q), INFINITY);
     nats.dim = D;
-    struct tl_prdp_stats a = loss(q, mean, mean, rewards, d_mean), b = loss(nats, sum, sum, rewards, d_sum);
+    struct tl_policy_stats a = loss(q, mean, mean, rewards, d_mean), b = loss(nats, sum, sum, rewards, d_sum);
     check_near(a.loss * (D * T) * (D * T), b.loss, 1e-10 * b.loss);
     check_near(a.kl_nats, b.kl_nats, 1e-12);
     check_near(a.correlation, b.correlation, 1e-12);
@@ -252,7 +252,7 @@ static void test_stats(void **state)
     (void)state;
     double rewards[6] = {1, 4, 2, 10, 20, 0}, ratio[6], old[6] = {0}, d[6];
     for (int i = 0; i < 6; i++) ratio[i] = rewards[i] / 4 + (i < 3 ? 7 : -2);
-    struct tl_prdp_stats s = loss(params(2, 3, 1, 4, INFINITY), ratio, old, rewards, d);
+    struct tl_policy_stats s = loss(params(2, 3, 1, 4, INFINITY), ratio, old, rewards, d);
     assert_true(s.loss == 0);
     check_near(s.correlation, 1, 1e-12);
     check_near(s.ratio_max, 8, 0);

@@ -91,7 +91,7 @@ static void fill_ratios(const struct chain *ch, const double *theta, const struc
         outputs(ch, k, NULL, x, n, m_ref);
         for (size_t i = 0; i < n; i++)
             ratio[i * (size_t)ch->n + (size_t)k] =
-                tl_prdp_output_log_ratio(&ch->step[k], x + i, m + i, m_ref + i, next + i, 1, TL_PRDP_SUM);
+                tl_log_ratio_output(&ch->step[k], x + i, m + i, m_ref + i, next + i, 1, TL_LOG_RATIO_SUM);
     }
     free(m);
 }
@@ -108,8 +108,8 @@ static void pull_back(const struct chain *ch, const double *theta, const struct 
         out_d_theta[k] = 0;
         for (size_t i = 0; i < n; i++) {
             float dm;
-            tl_prdp_output_cotangent(d_ratio[i * (size_t)ch->n + (size_t)k], &ch->step[k], x + i, m + i,
-                                     next + i, 1, TL_PRDP_SUM, &dm);
+            tl_log_ratio_output_cotangent(d_ratio[i * (size_t)ch->n + (size_t)k], &ch->step[k], x + i, m + i,
+                                          next + i, 1, TL_LOG_RATIO_SUM, &dm);
             out_d_theta[k] += (double)dm / ch->step[k].c_m;
         }
     }
@@ -126,19 +126,19 @@ struct schedule {
 
 /* Online PRDP by gradient descent on theta_t / sigma_t, whose Hessian is 4. Returns the last epoch's first
  * stats. */
-static struct tl_prdp_stats learn(const struct chain *ch, struct schedule s, uint64_t seed, double *theta)
+static struct tl_policy_stats learn(const struct chain *ch, struct schedule s, uint64_t seed, double *theta)
 {
     struct tl_err err = {0};
     struct tl_trajectory t;
-    struct tl_prdp_stats stats = {0}, first = {0};
+    struct tl_policy_stats stats = {0}, first = {0};
     size_t n = s.groups * BATCH;
     check_ok(tl_trajectory_init(&t, (size_t)ch->n, n, 1, &err), &err);
-    struct tl_prdp_params p = {.n_groups = s.groups,
-                               .group_size = BATCH,
-                               .n_steps = (size_t)ch->n,
-                               .dim = 1,
-                               .beta = beta,
-                               .clip = s.clip};
+    struct tl_policy_params p = {.n_groups = s.groups,
+                                 .group_size = BATCH,
+                                 .n_steps = (size_t)ch->n,
+                                 .dim = 1,
+                                 .beta = beta,
+                                 .clip = s.clip};
     double *rewards = malloc(n * sizeof *rewards), *d_ratio = malloc(n * (size_t)ch->n * sizeof *d_ratio);
     double d_theta[MAX_STEPS];
     for (int epoch = 0; epoch < s.epochs; epoch++) {
@@ -189,7 +189,7 @@ static void test_shared_noise(void **state)
     double theta[MAX_STEPS] = {0}, want = slope / beta * (ch.variance - ch.total * ch.total);
     struct schedule s = {
         .epochs = 60, .passes = 1, .groups = 64, .shared = true, .clip = INFINITY, .rate = 0.22};
-    struct tl_prdp_stats stats = learn(&ch, s, 1, theta);
+    struct tl_policy_stats stats = learn(&ch, s, 1, theta);
     print_message("shared x_T: shift %.5f, predicted %.5f, ideal %.5f, loss %.2e\n", total_shift(&ch, theta),
                   want, ch.variance, stats.loss);
     check_near(want, 0.63379, 1e-4);
@@ -207,7 +207,7 @@ static void test_independent_noise(void **state)
     double theta[MAX_STEPS] = {0}, want = slope / beta * (ch.variance - ch.total * ch.total);
     struct schedule s = {
         .epochs = 60, .passes = 1, .groups = 512, .clip = INFINITY, .rate = 0.25, .averaged = true};
-    struct tl_prdp_stats stats = learn(&ch, s, 1000, theta);
+    struct tl_policy_stats stats = learn(&ch, s, 1000, theta);
     double floor = 2 * pow(slope / beta * ch.total, 2);
     /* A shift's standard error in units of sigma is C_T / sqrt(samples); the first epochs add theirs. */
     double error = ch.total / sqrt(60.0 * 512 * BATCH);
@@ -237,7 +237,7 @@ static void test_proximal(void **state)
     struct schedule s = {.epochs = 2, .passes = 4, .groups = 32, .shared = true, .clip = 0.02, .rate = 0.1};
     learn(&ch, s, 5000, early);
     s.epochs = 90;
-    struct tl_prdp_stats stats = learn(&ch, s, 5000, theta);
+    struct tl_policy_stats stats = learn(&ch, s, 5000, theta);
     double want = ch.variance - ch.total * ch.total;
     print_message("proximal: shift %.5f after 2 epochs, %.5f after 90, predicted %.5f\n",
                   total_shift(&ch, early), total_shift(&ch, theta), want);
@@ -297,10 +297,10 @@ static void softmax(const double *logits, double *out)
 /* One-step policy over a finite set, the whole set as one group. Returns the loss; d_logits may be NULL. */
 static double finite_loss(const double *logits, const double *p_ref, const double *rewards, double *d_logits)
 {
-    struct tl_prdp_params p = {
+    struct tl_policy_params p = {
         .n_groups = 1, .group_size = OUTCOMES, .n_steps = 1, .dim = 1, .beta = 0.5, .clip = INFINITY};
     struct tl_err err = {0};
-    struct tl_prdp_stats stats;
+    struct tl_policy_stats stats;
     double pi[OUTCOMES], ratio[OUTCOMES], d[OUTCOMES], sum = 0;
     softmax(logits, pi);
     for (int i = 0; i < OUTCOMES; i++) ratio[i] = log(pi[i] / p_ref[i]);

@@ -1,25 +1,29 @@
-#include "algo/prdp_trainer.h"
+#include "algo/policy_trainer.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "algo/prdp_chunk.h"
+#include "algo/policy_chunk.h"
 #include "base/checked.h"
 #include "base/rng.h"
 #include "models/weights.h"
 
-bool tl_prdp_trainer_check(const struct tl_prdp_trainer_params *p, struct tl_err *err)
+bool tl_policy_trainer_check(const struct tl_policy_trainer_params *p, struct tl_err *err)
 {
     if (p->group_size < 2)
         return tl_err_set(err, TL_USAGE,
-                          "PRDP compares samples of one prompt: --samples-per-prompt must be 2 or more");
+                          "samples of one prompt are compared: --samples-per-prompt must be 2 or more");
     if (p->n_groups < 1 || p->minibatches < 1 || p->n_groups % p->minibatches)
         return tl_err_set(err, TL_USAGE, "--minibatches %d must divide --prompts-per-epoch %d",
                           p->minibatches, p->n_groups);
+    if (p->learn_steps < 0 || p->learn_steps > p->sampling.n_steps)
+        return tl_err_set(err, TL_USAGE, "--learn-steps %d: there are %d --steps", p->learn_steps,
+                          p->sampling.n_steps);
     if (p->sampling.eta <= 0 && !(p->sampling.sampler && strcmp(p->sampling.sampler, "ddpm") == 0))
         return tl_err_set(err, TL_USAGE,
-                          "PRDP needs a stochastic sampler: --eta must be above 0 (1 is the usual choice)");
+                          "a policy needs a stochastic sampler: --eta must be above 0 (1 is the usual "
+                          "choice)");
     return true;
 }
 
@@ -31,10 +35,10 @@ static int chunk_size(int minibatch, int most)
     return 1;
 }
 
-static bool allocate(struct tl_prdp_trainer *t, struct tl_err *err)
+static bool allocate(struct tl_policy_trainer *t, struct tl_err *err)
 {
-    size_t all, part, steps = (size_t)t->p.sampling.n_steps, mini = t->n / (size_t)t->p.minibatches;
-    if (!tl_trajectory_init(&t->paths, steps, t->n, t->dim, err)) return false;
+    size_t all, part, steps = t->n_learn, mini = t->n / (size_t)t->p.minibatches;
+    if (!tl_trajectory_init(&t->paths, t->p.loss.n_steps, t->n, t->dim, err)) return false;
     bool ok = tl_checked_mul(t->n * steps, t->dim, &all) && tl_checked_mul(all, sizeof(float), &all) &&
               tl_checked_mul(mini * steps, t->dim, &part) && tl_checked_mul(part, sizeof(float), &part);
     t->m_ref = ok ? malloc(all) : NULL;
@@ -43,7 +47,7 @@ static bool allocate(struct tl_prdp_trainer *t, struct tl_err *err)
            tl_err_set(err, TL_FAIL, "out of memory for %zu trajectories of %zu steps", t->n, steps);
 }
 
-static bool make_weights(struct tl_prdp_trainer *t, struct tl_err *err)
+static bool make_weights(struct tl_policy_trainer *t, struct tl_err *err)
 {
     struct tl_device *d = t->p.unet->store->device;
     const struct tl_store_layout *layout =
@@ -57,11 +61,11 @@ static bool make_weights(struct tl_prdp_trainer *t, struct tl_err *err)
     return t->reference && tl_store_copy(t->reference, t->p.unet->store, err);
 }
 
-struct tl_prdp_trainer *tl_prdp_trainer_create(const struct tl_prdp_trainer_params *params,
-                                               struct tl_err *err)
+struct tl_policy_trainer *tl_policy_trainer_create(const struct tl_policy_trainer_params *params,
+                                                   struct tl_err *err)
 {
-    if (!tl_prdp_trainer_check(params, err)) return NULL;
-    struct tl_prdp_trainer *t = calloc(1, sizeof *t);
+    if (!tl_policy_trainer_check(params, err)) return NULL;
+    struct tl_policy_trainer *t = calloc(1, sizeof *t);
     if (!t) {
         tl_err_set(err, TL_FAIL, "out of memory");
         return NULL;
@@ -74,6 +78,9 @@ struct tl_prdp_trainer *tl_prdp_trainer_create(const struct tl_prdp_trainer_para
     t->p.loss.n_groups = (size_t)(params->n_groups / params->minibatches);
     t->p.loss.n_steps = (size_t)params->sampling.n_steps;
     t->p.loss.dim = t->dim;
+    t->n_learn = (size_t)(params->learn_steps > 0 && params->learn_steps < params->sampling.n_steps
+                              ? params->learn_steps
+                              : params->sampling.n_steps);
     t->steps = calloc((size_t)params->sampling.n_steps + 1, sizeof *t->steps);
     struct tl_denoiser_params dp = {.unet = params->unet,
                                     .batch = t->p.batch,
@@ -88,13 +95,13 @@ struct tl_prdp_trainer *tl_prdp_trainer_create(const struct tl_prdp_trainer_para
     t->denoiser = ok ? tl_denoiser_create(&dp, err) : NULL;
     if (t->denoiser && allocate(t, err) && make_weights(t, err)) return t;
     tl_err_set(err, TL_FAIL, "out of memory");
-    tl_prdp_trainer_destroy(&t);
+    tl_policy_trainer_destroy(&t);
     return NULL;
 }
 
-void tl_prdp_trainer_destroy(struct tl_prdp_trainer **t_ptr)
+void tl_policy_trainer_destroy(struct tl_policy_trainer **t_ptr)
 {
-    struct tl_prdp_trainer *t = *t_ptr;
+    struct tl_policy_trainer *t = *t_ptr;
     if (!t) return;
     if (t->p.lora) tl_store_destroy(&t->weights);
     tl_store_destroy(&t->grads);
@@ -109,46 +116,47 @@ void tl_prdp_trainer_destroy(struct tl_prdp_trainer **t_ptr)
     *t_ptr = NULL;
 }
 
-size_t tl_prdp_trainer_bytes(const struct tl_prdp_trainer *t)
+size_t tl_policy_trainer_bytes(const struct tl_policy_trainer *t)
 {
     size_t paths = 0, steps = (size_t)t->p.sampling.n_steps;
     tl_trajectory_bytes(steps, t->n, t->dim, &paths);
     return tl_denoiser_bytes(t->denoiser) + paths +
-           (t->n + t->n / (size_t)t->p.minibatches) * steps * t->dim * sizeof(float);
+           (t->n + t->n / (size_t)t->p.minibatches) * t->n_learn * t->dim * sizeof(float);
 }
 
 /* m_ref of a step is kept beside x; it does not change while the trajectories stay. */
-static float *reference_at(struct tl_prdp_trainer *t, size_t step, size_t sample)
+static float *reference_at(struct tl_policy_trainer *t, size_t step, size_t sample)
 {
     return t->m_ref + (step * t->n + sample) * t->dim;
 }
 
-static void fill_ratio(struct tl_prdp_trainer *t, double *ratio, size_t step, size_t sample, const float *m)
+static void fill_ratio(struct tl_policy_trainer *t, double *ratio, size_t step, size_t sample, const float *m)
 {
     const float *x = tl_trajectory_at(&t->paths, step, sample),
                 *x_prev = tl_trajectory_at(&t->paths, step + 1, sample);
-    ratio[sample * t->p.loss.n_steps + step] = tl_prdp_output_log_ratio(
+    ratio[sample * t->p.loss.n_steps + step] = tl_log_ratio_output(
         &t->steps[step], x, m, reference_at(t, step, sample), x_prev, t->dim, t->p.loss.reduce_dims);
 }
 
-bool tl_prdp_trainer_draw(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions,
-                          uint32_t first_sample, struct tl_err *err)
+bool tl_policy_trainer_draw(struct tl_policy_trainer *t, const struct tl_policy_conditions *conditions,
+                            uint32_t first_sample, struct tl_err *err)
 {
     size_t batch = (size_t)t->p.batch, n_steps = t->p.loss.n_steps;
-    struct tl_prdp_chunk chunk;
+    struct tl_policy_chunk chunk;
     float *noise = malloc(t->dim * sizeof *noise);
-    bool ok = tl_prdp_chunk_init(&chunk, t, err) && (noise || tl_err_set(err, TL_FAIL, "out of memory"));
+    bool ok = tl_policy_chunk_init(&chunk, t, err) && (noise || tl_err_set(err, TL_FAIL, "out of memory"));
     for (size_t i = 0; ok && i < t->n; i++)
         tl_rng_normal((struct tl_rng_key){.seed = t->p.seed,
                                           .stream = TL_RNG_INIT_LATENT,
                                           .sample = first_sample + (uint32_t)i},
                       0, t->dim, tl_trajectory_at(&t->paths, 0, i));
     for (size_t c = 0; ok && c < t->n; c += batch) {
-        ok = tl_prdp_chunk_condition(&chunk, conditions, c, err);
+        ok = tl_policy_chunk_condition(&chunk, conditions, c, err);
         for (size_t k = 0; ok && k < n_steps; k++) {
             const float *x = tl_trajectory_at(&t->paths, k, c);
-            ok = tl_prdp_chunk_run(&chunk, x, k, false, chunk.m, err) &&
-                 tl_prdp_chunk_run(&chunk, x, k, true, reference_at(t, k, c), err);
+            bool learnt = k < t->n_learn;
+            ok = tl_policy_chunk_run(&chunk, x, k, false, chunk.m, err) &&
+                 (!learnt || tl_policy_chunk_run(&chunk, x, k, true, reference_at(t, k, c), err));
             for (size_t j = 0; ok && j < batch; j++) {
                 struct tl_rng_key key = {.seed = t->p.seed,
                                          .stream = TL_RNG_SAMPLER,
@@ -157,44 +165,44 @@ bool tl_prdp_trainer_draw(struct tl_prdp_trainer *t, const struct tl_prdp_condit
                 tl_rng_normal(key, 0, t->dim, noise);
                 tl_step_apply(&t->steps[k], tl_trajectory_at(&t->paths, k, c + j), chunk.m + j * t->dim,
                               noise, t->dim, tl_trajectory_at(&t->paths, k + 1, c + j), NULL);
-                fill_ratio(t, t->paths.old_ratio, k, c + j, chunk.m + j * t->dim);
+                if (learnt) fill_ratio(t, t->paths.old_ratio, k, c + j, chunk.m + j * t->dim);
             }
         }
     }
     free(noise);
-    tl_prdp_chunk_finish(&chunk);
+    tl_policy_chunk_finish(&chunk);
     return ok;
 }
 
 /* Runs all steps of the trajectories that are there: into m_ref for the reference, into old_ratio for the
  * present policy. */
-static bool walk(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, bool reference,
+static bool walk(struct tl_policy_trainer *t, const struct tl_policy_conditions *conditions, bool reference,
                  struct tl_err *err)
 {
     size_t batch = (size_t)t->p.batch;
-    struct tl_prdp_chunk chunk;
-    bool ok = tl_prdp_chunk_init(&chunk, t, err);
+    struct tl_policy_chunk chunk;
+    bool ok = tl_policy_chunk_init(&chunk, t, err);
     for (size_t c = 0; ok && c < t->n; c += batch) {
-        ok = tl_prdp_chunk_condition(&chunk, conditions, c, err);
-        for (size_t k = 0; ok && k < t->p.loss.n_steps; k++) {
+        ok = tl_policy_chunk_condition(&chunk, conditions, c, err);
+        for (size_t k = 0; ok && k < t->n_learn; k++) {
             float *m = reference ? reference_at(t, k, c) : chunk.m;
-            ok = tl_prdp_chunk_run(&chunk, tl_trajectory_at(&t->paths, k, c), k, reference, m, err);
+            ok = tl_policy_chunk_run(&chunk, tl_trajectory_at(&t->paths, k, c), k, reference, m, err);
             for (size_t j = 0; ok && !reference && j < batch; j++)
                 fill_ratio(t, t->paths.old_ratio, k, c + j, m + j * t->dim);
         }
     }
-    tl_prdp_chunk_finish(&chunk);
+    tl_policy_chunk_finish(&chunk);
     return ok;
 }
 
-bool tl_prdp_trainer_snapshot(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions,
-                              struct tl_err *err)
+bool tl_policy_trainer_snapshot(struct tl_policy_trainer *t, const struct tl_policy_conditions *conditions,
+                                struct tl_err *err)
 {
     return walk(t, conditions, false, err);
 }
 
-bool tl_prdp_trainer_reference(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions,
-                               struct tl_err *err)
+bool tl_policy_trainer_reference(struct tl_policy_trainer *t, const struct tl_policy_conditions *conditions,
+                                 struct tl_err *err)
 {
     return walk(t, conditions, true, err);
 }
@@ -206,16 +214,16 @@ struct minibatch {
 };
 
 /* Pass 1: every step's output under the present policy, kept in t->m, and its log-ratio. */
-static bool pass_forward(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk,
-                         const struct tl_prdp_conditions *conditions, const struct minibatch *mb,
+static bool pass_forward(struct tl_policy_trainer *t, struct tl_policy_chunk *chunk,
+                         const struct tl_policy_conditions *conditions, const struct minibatch *mb,
                          struct tl_err *err)
 {
     size_t batch = (size_t)t->p.batch;
     for (size_t c = 0; c < mb->size; c += batch) {
-        if (!tl_prdp_chunk_condition(chunk, conditions, mb->first + c, err)) return false;
-        for (size_t k = 0; k < t->p.loss.n_steps; k++) {
+        if (!tl_policy_chunk_condition(chunk, conditions, mb->first + c, err)) return false;
+        for (size_t k = 0; k < t->n_learn; k++) {
             float *m = t->m + (k * mb->size + c) * t->dim;
-            if (!tl_prdp_chunk_run(chunk, tl_trajectory_at(&t->paths, k, mb->first + c), k, false, m, err))
+            if (!tl_policy_chunk_run(chunk, tl_trajectory_at(&t->paths, k, mb->first + c), k, false, m, err))
                 return false;
             for (size_t j = 0; j < batch; j++)
                 fill_ratio(t, t->paths.ratio, k, mb->first + c + j, m + j * t->dim);
@@ -225,47 +233,55 @@ static bool pass_forward(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk,
 }
 
 /* Pass 2: carries d loss / d ratio of each step through the network into the gradients. */
-static bool pass_backward(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk,
-                          const struct tl_prdp_conditions *conditions, const struct minibatch *mb,
+static bool pass_backward(struct tl_policy_trainer *t, struct tl_policy_chunk *chunk,
+                          const struct tl_policy_conditions *conditions, const struct minibatch *mb,
                           struct tl_err *err)
 {
     size_t batch = (size_t)t->p.batch, n_steps = t->p.loss.n_steps;
     for (size_t c = 0; c < mb->size; c += batch) {
-        if (!tl_prdp_chunk_condition(chunk, conditions, mb->first + c, err)) return false;
-        for (size_t k = 0; k < n_steps; k++) {
+        if (!tl_policy_chunk_condition(chunk, conditions, mb->first + c, err)) return false;
+        for (size_t k = 0; k < t->n_learn; k++) {
             bool any = false;
             for (size_t j = 0; j < batch; j++) {
                 double d = mb->d_ratio[(c + j) * n_steps + k];
                 size_t i = mb->first + c + j;
                 any |= d != 0 && t->steps[k].sigma > 0;
-                tl_prdp_output_cotangent(d, &t->steps[k], tl_trajectory_at(&t->paths, k, i),
-                                         t->m + (k * mb->size + c + j) * t->dim,
-                                         tl_trajectory_at(&t->paths, k + 1, i), t->dim, t->p.loss.reduce_dims,
-                                         chunk->m + j * t->dim);
+                tl_log_ratio_output_cotangent(d, &t->steps[k], tl_trajectory_at(&t->paths, k, i),
+                                              t->m + (k * mb->size + c + j) * t->dim,
+                                              tl_trajectory_at(&t->paths, k + 1, i), t->dim,
+                                              t->p.loss.reduce_dims, chunk->m + j * t->dim);
             }
-            if (any && !tl_prdp_chunk_backward(chunk, tl_trajectory_at(&t->paths, k, mb->first + c), k,
-                                               chunk->m, err))
+            if (any && !tl_policy_chunk_backward(chunk, tl_trajectory_at(&t->paths, k, mb->first + c), k,
+                                                 chunk->m, err))
                 return false;
         }
     }
     return true;
 }
 
-static bool update(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk,
-                   const struct tl_prdp_conditions *conditions, const double *rewards, struct minibatch *mb,
-                   struct tl_prdp_epoch_stats *out, struct tl_err *err)
+/* The gradients of an update that was broken off. */
+static bool forget_gradients(struct tl_policy_trainer *t, struct tl_err *err)
+{
+    struct tl_err why = {0};
+    if (!tl_store_zero(t->grads, &why)) return tl_err_set(err, why.code, "%s", why.text);
+    return false;
+}
+
+static bool update(struct tl_policy_trainer *t, struct tl_policy_chunk *chunk,
+                   const struct tl_policy_conditions *conditions, const double *signal, struct minibatch *mb,
+                   struct tl_policy_epoch *out, struct tl_err *err)
 {
     size_t n_steps = t->p.loss.n_steps;
-    struct tl_prdp_stats stats;
+    struct tl_policy_stats stats;
     double norm;
     bool skipped;
     if (!pass_forward(t, chunk, conditions, mb, err)) return false;
-    if (!tl_prdp_loss(&t->p.loss, t->paths.ratio + mb->first * n_steps,
-                      t->paths.old_ratio + mb->first * n_steps, rewards + mb->first, mb->d_ratio, &stats,
-                      err))
+    if (!t->p.objective(&t->p.loss, t->paths.ratio + mb->first * n_steps,
+                        t->paths.old_ratio + mb->first * n_steps, signal + mb->first, mb->d_ratio, &stats,
+                        err))
         return false;
-    if (!pass_backward(t, chunk, conditions, mb, err) ||
-        !tl_optimizer_step(t->optimizer, &t->p.adamw, t->weights, t->grads, 1, &norm, &skipped, err))
+    if (!pass_backward(t, chunk, conditions, mb, err)) return forget_gradients(t, err);
+    if (!tl_optimizer_step(t->optimizer, &t->p.adamw, t->weights, t->grads, 1, &norm, &skipped, err))
         return false;
     if (out->updates == 0) out->first = stats;
     out->last = stats;
@@ -278,69 +294,65 @@ static bool update(struct tl_prdp_trainer *t, struct tl_prdp_chunk *chunk,
     return true;
 }
 
-static double kl_to_reference(const struct tl_prdp_trainer *t)
+static double kl_to_reference(const struct tl_policy_trainer *t)
 {
     double sum = 0; /* E_old[log pi_old - log pi_ref] over its own trajectories */
     for (size_t i = 0; i < t->n * t->p.loss.n_steps; i++) sum += t->paths.old_ratio[i];
-    double dims = t->p.loss.reduce_dims == TL_PRDP_MEAN ? (double)t->dim : 1;
+    double dims = t->p.loss.reduce_dims == TL_LOG_RATIO_MEAN ? (double)t->dim : 1;
     return sum * dims / (double)t->n;
 }
 
-bool tl_prdp_trainer_update(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions,
-                            const double *rewards, uint32_t epoch, struct tl_prdp_epoch_stats *out,
-                            struct tl_err *err)
+bool tl_policy_trainer_update(struct tl_policy_trainer *t, const struct tl_policy_conditions *conditions,
+                              const double *signal, uint32_t number, struct tl_policy_epoch *epoch,
+                              struct tl_err *err)
 {
-    *out = (struct tl_prdp_epoch_stats){.kl_ref_nats = kl_to_reference(t)};
+    if (epoch->updates == 0) epoch->kl_ref_nats = kl_to_reference(t);
     uint32_t m = (uint32_t)t->p.minibatches;
+    int64_t all = (int64_t)t->p.passes * t->p.minibatches;
     struct minibatch mb = {.size = t->n / m};
-    struct tl_prdp_chunk chunk;
+    struct tl_policy_chunk chunk;
     uint32_t *order = malloc(m * sizeof *order);
     mb.d_ratio = malloc(mb.size * t->p.loss.n_steps * sizeof *mb.d_ratio);
-    bool ok = tl_prdp_chunk_init(&chunk, t, err) &&
+    bool ok = tl_policy_chunk_init(&chunk, t, err) &&
               ((order && mb.d_ratio) || tl_err_set(err, TL_FAIL, "out of memory"));
-    for (int pass = 0; ok && pass < t->p.passes; pass++) {
-        tl_rng_permute(
-            (struct tl_rng_key){
-                .seed = t->p.seed, .stream = TL_RNG_MINIBATCH, .sample = (uint32_t)pass, .step = epoch},
-            m, order);
-        for (uint32_t k = 0; ok && k < m; k++) {
-            mb.first = order[k] * mb.size;
-            ok = update(t, &chunk, conditions, rewards, &mb, out, err);
-        }
+    while (ok && epoch->updates < all) {
+        struct tl_rng_key key = {.seed = t->p.seed,
+                                 .stream = TL_RNG_MINIBATCH,
+                                 .sample = (uint32_t)(epoch->updates / m),
+                                 .step = number};
+        tl_rng_permute(key, m, order);
+        mb.first = order[epoch->updates % m] * mb.size;
+        ok = update(t, &chunk, conditions, signal, &mb, epoch, err);
     }
-    if (ok && out->skipped == out->updates)
-        ok = tl_err_set(err, TL_NUMERIC, "none of the epoch's %d gradients was finite; try a lower --lr",
-                        out->updates);
-    double n = out->updates > 0 ? out->updates : 1;
-    out->loss /= n;
-    out->grad_norm /= out->updates > out->skipped ? out->updates - out->skipped : 1;
-    out->clip_fraction /= n;
-    out->ratio_move /= n;
+    if (ok && epoch->skipped == all)
+        ok = tl_err_set(err, TL_NUMERIC, "none of the epoch's %lld gradients was finite; try a lower --lr",
+                        (long long)all);
     free(order);
     free(mb.d_ratio);
-    tl_prdp_chunk_finish(&chunk);
+    tl_policy_chunk_finish(&chunk);
     return ok;
 }
 
-bool tl_prdp_trainer_sample(struct tl_prdp_trainer *t, const struct tl_prdp_conditions *conditions, size_t n,
-                            uint64_t seed, uint32_t first, bool reference, float *out, struct tl_err *err)
+bool tl_policy_trainer_sample(struct tl_policy_trainer *t, const struct tl_policy_conditions *conditions,
+                              size_t n, uint64_t seed, uint32_t first, bool reference, float *out,
+                              struct tl_err *err)
 {
     size_t batch = (size_t)t->p.batch;
-    struct tl_prdp_chunk chunk;
+    struct tl_policy_chunk chunk;
     float *x = malloc(batch * t->dim * sizeof *x), *noise = malloc(t->dim * sizeof *noise);
     bool ok =
-        tl_prdp_chunk_init(&chunk, t, err) && ((x && noise) || tl_err_set(err, TL_FAIL, "out of memory"));
+        tl_policy_chunk_init(&chunk, t, err) && ((x && noise) || tl_err_set(err, TL_FAIL, "out of memory"));
     for (size_t c = 0; ok && c < n; c += batch) {
         size_t here = n - c < batch ? n - c : batch; /* the last chunk is filled up with its first sample */
         chunk.n_real = here;
-        ok = tl_prdp_chunk_condition(&chunk, conditions, c, err);
+        ok = tl_policy_chunk_condition(&chunk, conditions, c, err);
         for (size_t j = 0; ok && j < batch; j++)
             tl_rng_normal((struct tl_rng_key){.seed = seed,
                                               .stream = TL_RNG_INIT_LATENT,
                                               .sample = first + (uint32_t)(c + (j < here ? j : 0))},
                           0, t->dim, x + j * t->dim);
         for (size_t k = 0; ok && k < t->p.loss.n_steps; k++) {
-            ok = tl_prdp_chunk_run(&chunk, x, k, reference, chunk.m, err);
+            ok = tl_policy_chunk_run(&chunk, x, k, reference, chunk.m, err);
             for (size_t j = 0; ok && j < here; j++) {
                 struct tl_rng_key key = {.seed = seed,
                                          .stream = TL_RNG_SAMPLER,
@@ -355,6 +367,6 @@ bool tl_prdp_trainer_sample(struct tl_prdp_trainer *t, const struct tl_prdp_cond
     }
     free(x);
     free(noise);
-    tl_prdp_chunk_finish(&chunk);
+    tl_policy_chunk_finish(&chunk);
     return ok;
 }

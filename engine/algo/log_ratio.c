@@ -1,16 +1,15 @@
-/* One step's log-ratio and its derivatives: the parts of prdp.h that touch tensors. */
-#include "algo/prdp.h"
+#include "algo/log_ratio.h"
 
 /* 1 / sigma^2, over D for a mean over dims; 0 where the step has no density. */
-static double precision(double sigma, size_t dim, enum tl_prdp_reduce reduce)
+static double precision(double sigma, size_t dim, enum tl_log_ratio_reduce reduce)
 {
     if (!(sigma > 0)) return 0;
     double w = 1 / (sigma * sigma);
-    return reduce == TL_PRDP_MEAN ? w / (double)dim : w;
+    return reduce == TL_LOG_RATIO_MEAN ? w / (double)dim : w;
 }
 
-double tl_prdp_log_ratio(const float *mu, const float *mu_ref, const float *x_prev, double sigma, size_t dim,
-                         enum tl_prdp_reduce reduce)
+double tl_log_ratio_mean(const float *mu, const float *mu_ref, const float *x_prev, double sigma, size_t dim,
+                         enum tl_log_ratio_reduce reduce)
 {
     double w = precision(sigma, dim, reduce), sum = 0;
     if (w == 0) return 0;
@@ -21,9 +20,8 @@ double tl_prdp_log_ratio(const float *mu, const float *mu_ref, const float *x_pr
     return sum * w / 2;
 }
 
-double tl_prdp_output_log_ratio(const struct tl_step *step, const float *x, const float *m,
-                                const float *m_ref, const float *x_prev, size_t dim,
-                                enum tl_prdp_reduce reduce)
+double tl_log_ratio_output(const struct tl_step *step, const float *x, const float *m, const float *m_ref,
+                           const float *x_prev, size_t dim, enum tl_log_ratio_reduce reduce)
 {
     double w = precision(step->sigma, dim, reduce), sum = 0;
     if (w == 0) return 0;
@@ -35,10 +33,10 @@ double tl_prdp_output_log_ratio(const struct tl_step *step, const float *x, cons
     return sum * w / 2;
 }
 
-double tl_prdp_output_kl(const struct tl_step *step, const float *x, const float *m, const float *m_ref,
-                         size_t dim)
+double tl_log_ratio_kl(const struct tl_step *step, const float *x, const float *m, const float *m_ref,
+                       size_t dim)
 {
-    double w = precision(step->sigma, dim, TL_PRDP_SUM), sum = 0;
+    double w = precision(step->sigma, dim, TL_LOG_RATIO_SUM), sum = 0;
     if (w == 0) return 0;
     for (size_t i = 0; i < dim; i++) {
         double d = tl_step_mean_at(step, (double)x[i], (double)m[i]) -
@@ -48,15 +46,16 @@ double tl_prdp_output_kl(const struct tl_step *step, const float *x, const float
     return sum * w / 2;
 }
 
-void tl_prdp_mu_cotangent(double d_ratio, const float *mu, const float *x_prev, double sigma, size_t dim,
-                          enum tl_prdp_reduce reduce, float *out_d_mu)
+void tl_log_ratio_mean_cotangent(double d_ratio, const float *mu, const float *x_prev, double sigma,
+                                 size_t dim, enum tl_log_ratio_reduce reduce, float *out_d_mu)
 {
     double w = d_ratio * precision(sigma, dim, reduce);
     for (size_t i = 0; i < dim; i++) out_d_mu[i] = (float)(w * ((double)x_prev[i] - (double)mu[i]));
 }
 
-void tl_prdp_output_cotangent(double d_ratio, const struct tl_step *step, const float *x, const float *m,
-                              const float *x_prev, size_t dim, enum tl_prdp_reduce reduce, float *out_d_m)
+void tl_log_ratio_output_cotangent(double d_ratio, const struct tl_step *step, const float *x, const float *m,
+                                   const float *x_prev, size_t dim, enum tl_log_ratio_reduce reduce,
+                                   float *out_d_m)
 {
     double w = d_ratio * precision(step->sigma, dim, reduce);
     for (size_t i = 0; i < dim; i++) {
@@ -66,8 +65,8 @@ void tl_prdp_output_cotangent(double d_ratio, const struct tl_step *step, const 
     }
 }
 
-void tl_prdp_guidance_cotangent(double guidance, const float *d_m, size_t n, float *out_d_cond,
-                                float *out_d_uncond)
+void tl_log_ratio_guidance_cotangent(double guidance, const float *d_m, size_t n, float *out_d_cond,
+                                     float *out_d_uncond)
 {
     for (size_t i = 0; i < n; i++) {
         double d = (double)d_m[i];

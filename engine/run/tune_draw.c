@@ -1,0 +1,117 @@
+/* An epoch's samples: which prompts, their trajectories, pictures and rewards. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/rng.h"
+#include "run/tune.h"
+
+bool tl_tune_draws(const struct tl_tune *r, int epoch)
+{
+    return epoch == 0 || (r->p->resample_every > 0 && epoch % r->p->resample_every == 0);
+}
+
+/* All prompts in order where they are exactly as many as an epoch takes; else a draw without repetition. */
+bool tl_tune_draw_prompts(struct tl_tune *r, int epoch, struct tl_err *err)
+{
+    uint32_t n = (uint32_t)r->prompts.n, take = (uint32_t)r->p->prompts_per_epoch,
+             *order = malloc(((size_t)n + 1) * sizeof *order);
+    if (!order) return tl_err_set(err, TL_FAIL, "out of memory");
+    tl_rng_permute(
+        (struct tl_rng_key){.seed = r->job->seed, .stream = TL_RNG_PROMPT, .step = (uint32_t)epoch}, n,
+        order);
+    for (uint32_t i = 0; i < take; i++) r->drawn[i] = take == n ? i : order[i];
+    free(order);
+    r->drawn_epoch = epoch;
+    return true;
+}
+
+static size_t prompt_of_sample(const struct tl_tune *r, size_t sample)
+{
+    return r->drawn[sample / (size_t)r->p->samples_per_prompt];
+}
+
+static const float *context(void *user, size_t sample, bool negative)
+{
+    const struct tl_tune *r = user;
+    const struct tl_encoding *e = negative ? &r->negative : &r->encoding;
+    return e->context + (negative ? 0 : prompt_of_sample(r, sample)) * (size_t)e->tokens * (size_t)e->width;
+}
+
+struct tl_policy_conditions tl_tune_conditions(struct tl_tune *r)
+{
+    return (struct tl_policy_conditions){.context = context, .user = r};
+}
+
+const char *tl_tune_prompt(void *run, size_t sample)
+{
+    const struct tl_tune *r = run;
+    return r->prompts.items[prompt_of_sample(r, sample)].text;
+}
+
+bool tl_tune_decode(struct tl_tune *r, const float *latents, size_t n, uint8_t *rgb, struct tl_err *err)
+{
+    return tl_latent_codec_decode(r->codec, latents, n, r->latent_h, r->latent_w, NULL, rgb, err);
+}
+
+enum { NAME = 160 };
+
+/* Samples as the rewards see them; names stand in *out_names. Both are freed by the caller. */
+static struct tl_reward_item *items_of(const struct tl_tune *r, const struct tl_tune_pictures *p,
+                                       char **out_names, struct tl_err *err)
+{
+    struct tl_reward_item *items = calloc(p->n + 1, sizeof *items);
+    char *names = malloc(p->n * NAME + 1);
+    if (!items || !names) {
+        tl_err_set(err, TL_FAIL, "out of memory");
+        free(items);
+        free(names);
+        return NULL;
+    }
+    for (size_t i = 0; i < p->n; i++) {
+        const char *prompt = p->prompt_of(p->user, p->first + i);
+        snprintf(names + i * NAME, NAME, "sample %zu (%.120s)", p->first + i, prompt);
+        items[i] = (struct tl_reward_item){.name = names + i * NAME,
+                                           .prompt = prompt,
+                                           .rgb = p->rgb + i * r->bytes,
+                                           .width = r->width,
+                                           .height = r->height};
+    }
+    *out_names = names;
+    return items;
+}
+
+bool tl_tune_score(struct tl_tune *r, struct tl_reward_set *set, const struct tl_tune_pictures *pictures,
+                   double *out_total, double *out_parts, struct tl_err *err)
+{
+    char *names = NULL;
+    struct tl_reward_item *items = items_of(r, pictures, &names, err);
+    bool ok = items && tl_reward_set_score(set, items, pictures->n, out_total, out_parts, err);
+    if (items) free(names);
+    free(items);
+    return ok;
+}
+
+bool tl_tune_embed(struct tl_tune *r, struct tl_reward_set *set, const struct tl_tune_pictures *pictures,
+                   float *out, struct tl_err *err)
+{
+    char *names = NULL;
+    struct tl_reward_item *items = items_of(r, pictures, &names, err);
+    bool ok = items && tl_reward_set_embed(set, items, pictures->n, out, err);
+    if (items) free(names);
+    free(items);
+    return ok;
+}
+
+bool tl_tune_draw(struct tl_tune *r, struct tl_err *err)
+{
+    struct tl_policy_trainer *t = r->trainer;
+    struct tl_policy_conditions c = tl_tune_conditions(r);
+    if (!tl_tune_draw_prompts(r, r->epoch, err) ||
+        !tl_policy_trainer_draw(t, &c, (uint32_t)r->epoch * (uint32_t)t->n, err) ||
+        !tl_tune_decode(r, tl_trajectory_slot(&t->paths, t->p.loss.n_steps), t->n, r->rgb, err))
+        return false;
+    struct tl_tune_pictures drawn = {r->rgb, 0, t->n, tl_tune_prompt, r};
+    if (!tl_tune_score(r, r->reward, &drawn, r->rewards, NULL, err)) return false;
+    tl_tune_signal(r);
+    return true;
+}

@@ -1,0 +1,293 @@
+/* Opening a run that learns from rewards: what is cheap to refuse comes first, then prompts, model, rewards,
+ * trainer; then the run begins. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tiller/interrupt.h>
+#include <tiller/log.h>
+
+#include "algo/prdp.h"
+#include "base/checked.h"
+#include "io/file.h"
+#include "run/tune.h"
+
+enum { EVAL_FIRST = 1 << 28, OTHERS_FIRST = (1 << 28) + (1 << 27), MOST_SIDE = 8192 };
+
+/* What the numbers alone say of the trainer; the model's part is added when it is open. */
+static struct tl_policy_trainer_params trainer_params(const struct tl_tune *r)
+{
+    static const enum tl_last_step last[] = {TL_LAST_ZERO, TL_LAST_DIFFUSERS, TL_LAST_CLAMP};
+    const struct tl_tune_params *p = r->p;
+    return (struct tl_policy_trainer_params){
+        .sampling = {.sampler = p->sampler, .n_steps = p->steps, .eta = p->eta, .last = last[p->last_step]},
+        .n_groups = p->prompts_per_epoch,
+        .group_size = p->samples_per_prompt,
+        .minibatches = p->minibatches,
+        .passes = p->passes,
+        .batch = p->batch,
+        .learn_steps = p->learn_steps,
+        .guidance = p->guidance,
+        .checkpoint = p->checkpoint,
+        .objective = r->method->loss,
+        .go_on = tl_tune_go_on,
+        .user = (void *)(uintptr_t)r,
+        .loss = {.beta = p->beta,
+                 .clip = p->clip,
+                 .reduce_dims = p->reduce > 0 ? TL_LOG_RATIO_MEAN : TL_LOG_RATIO_SUM,
+                 .reduce_steps = p->reduce > 1 ? TL_LOG_RATIO_MEAN : TL_LOG_RATIO_SUM,
+                 .ties = p->ties_drop ? TL_POLICY_TIES_DROP : TL_POLICY_TIES_KEEP},
+        .adamw = {p->lr, p->beta1, p->beta2, 1e-8, p->weight_decay, p->clip_norm},
+        .seed = r->job->seed};
+}
+
+static bool parse_size(struct tl_tune *r, struct tl_err *err)
+{
+    const char *text = r->p->size;
+    if (!text || !*text) return true;
+    char *end = NULL;
+    long w = strtol(text, &end, 10), h = *end == 'x' || *end == 'X' ? strtol(end + 1, &end, 10) : 0;
+    if (*end || w < 1 || h < 1 || w > MOST_SIDE || h > MOST_SIDE)
+        return tl_err_set(err, TL_USAGE,
+                          "--size %.40s: expected WIDTHxHEIGHT in pixels, 1 to %d each, such as 64x64", text,
+                          MOST_SIDE);
+    r->width = (int)w;
+    r->height = (int)h;
+    return true;
+}
+
+static bool parse_rules(struct tl_tune *r, struct tl_err *err)
+{
+    const struct tl_strings *texts = &r->p->stop_when;
+    if (texts->n > TL_TUNE_RULES)
+        return tl_err_set(err, TL_USAGE, "--stop-when: at most %d rules", TL_TUNE_RULES);
+    for (r->n_rules = 0; r->n_rules < texts->n; r->n_rules++) {
+        struct tl_guard_rule *rule = &r->rules[r->n_rules];
+        if (!tl_guard_parse(texts->items[r->n_rules], rule, err)) return tl_err_add(err, "--stop-when");
+        if (rule->metric == TL_GUARD_HELD_OUT && r->p->eval_reward.n == 0)
+            return tl_err_set(err, TL_USAGE, "--stop-when %s: there is no --eval-reward",
+                              texts->items[r->n_rules]);
+    }
+    return true;
+}
+
+static bool check_options(struct tl_tune *r, struct tl_err *err)
+{
+    const struct tl_tune_params *p = r->p;
+    if (!p->model) return tl_err_set(err, TL_USAGE, "--model is missing: the pipeline that is fine-tuned");
+    if (!p->prompts) return tl_err_set(err, TL_USAGE, "--prompts is missing: what is drawn");
+    if (p->reward.n == 0)
+        return tl_err_set(err, TL_USAGE, "--reward is missing: what is trained on (tiller list rewards)");
+    if (p->sampler && *p->sampler && !tl_sampler_find(p->sampler))
+        return tl_err_set(err, TL_USAGE, "--sampler %.40s: ddim and ddpm are possible", p->sampler);
+    const struct tl_policy_trainer_params tp = trainer_params(r);
+    if (!parse_size(r, err) || !tl_policy_trainer_check(&tp, err) || !parse_rules(r, err)) return false;
+    long updates = p->passes * (long)p->minibatches;
+    if (r->method->one_update && updates != 1)
+        return tl_err_set(err, TL_USAGE,
+                          "--estimator plain is right for one update an epoch only: --passes 1 --minibatches "
+                          "1, or take --estimator importance");
+    if (p->lora && *p->lora && p->full)
+        return tl_err_set(err, TL_USAGE, "--lora goes on from a LoRA, --full trains all weights: take one");
+    if (updates == 1 && !r->method->one_update)
+        tl_log(TL_LOG_WARN, "one update per epoch: the clip cannot act, because the policy is its own "
+                            "snapshot; use --passes or --minibatches above 1");
+    return true;
+}
+
+static bool read_prompts(struct tl_tune *r, struct tl_err *err)
+{
+    const struct tl_tune_params *p = r->p;
+    if (!tl_prompts_read(p->prompts, &r->prompts, err) ||
+        (p->eval_prompts && !tl_prompts_read(p->eval_prompts, &r->eval_prompts, err)))
+        return false;
+    if (r->prompts.n > UINT32_MAX) return tl_err_set(err, TL_BAD_INPUT, "%s: too many prompts", p->prompts);
+    if ((size_t)p->prompts_per_epoch > r->prompts.n)
+        return tl_err_set(err, TL_USAGE, "%s has %zu prompts, --prompts-per-epoch wants %d different ones",
+                          p->prompts, r->prompts.n, p->prompts_per_epoch);
+    return true;
+}
+
+static bool encode_prompts(struct tl_tune *r, struct tl_err *err)
+{
+    const char **texts = malloc((r->prompts.n + 1) * sizeof *texts);
+    if (!texts) return tl_err_set(err, TL_FAIL, "out of memory");
+    for (size_t i = 0; i < r->prompts.n; i++) texts[i] = r->prompts.items[i].text;
+    bool ok = tl_pipeline_encode(r->pipeline, texts, r->prompts.n, &r->encoding, err) &&
+              tl_pipeline_encode(r->pipeline, &r->p->negative_prompt, 1, &r->negative, err);
+    free(texts);
+    return ok;
+}
+
+static bool open_model(struct tl_tune *r, struct tl_err *err)
+{
+    r->pipeline = tl_pipeline_open(r->t.device, r->p->model, err);
+    if (!r->pipeline) return false;
+    if (r->pipeline->xl)
+        return tl_err_set(err, TL_BAD_INPUT,
+                          "%s: PRDP trains text-conditioned UNets of SD 1 and 2; this is an XL pipeline",
+                          r->p->model);
+    if (r->pipeline->vae->config.vae.out_channels != 3)
+        return tl_err_set(err, TL_BAD_INPUT, "%s: its VAE makes no RGB pictures", r->p->model);
+    if (!tl_pipeline_latent_size(r->pipeline, r->height, r->width, &r->latent_h, &r->latent_w, err))
+        return false;
+    int factor = tl_vae_factor(&r->pipeline->vae->config.vae);
+    r->width = r->latent_w * factor;
+    r->height = r->latent_h * factor;
+    r->bytes = (size_t)r->width * (size_t)r->height * 3;
+    r->codec = tl_latent_codec_create(r->pipeline->vae, err);
+    return r->codec && encode_prompts(r, err);
+}
+
+static struct tl_reward_set *open_rewards(struct tl_tune *r, const struct tl_strings *specs,
+                                          struct tl_err *err)
+{
+    return tl_reward_set_open(
+        &(struct tl_reward_set_params){
+            .specs = specs->items, .n_specs = specs->n, .raw = r->p->raw_rewards, .device = r->t.device},
+        err);
+}
+
+static bool open_all_rewards(struct tl_tune *r, struct tl_err *err)
+{
+    r->reward = open_rewards(r, &r->p->reward, err);
+    if (!r->reward) return tl_err_add(err, "--reward");
+    if (r->p->eval_reward.n == 0) return true;
+    r->held_out = open_rewards(r, &r->p->eval_reward, err);
+    return r->held_out || tl_err_add(err, "--eval-reward");
+}
+
+/* A target that names no layer is most likely a slip of the pen; the others train all the same. */
+static void warn_of_targets(const struct tl_lora_spec *lora, const struct tl_store_layout *layout)
+{
+    static const char ending[] = ".lora_A.weight";
+    for (int k = 0; k < lora->n_targets; k++) {
+        struct tl_lora_spec one = {.rank = 1, .targets = lora->targets + k, .n_targets = 1};
+        bool found = false;
+        for (int32_t i = 0; i < layout->n_entries && !found; i++) {
+            char layer[512];
+            size_t n = strlen(layout->entries[i].name), cut = sizeof ending - 1;
+            if (n <= cut || n >= sizeof layer || strcmp(layout->entries[i].name + n - cut, ending) != 0)
+                continue;
+            memcpy(layer, layout->entries[i].name, n - cut);
+            layer[n - cut] = 0;
+            found = tl_lora_rank(&one, layer) > 0;
+        }
+        if (!found) tl_log(TL_LOG_WARN, "--targets: no layer of the UNet ends in %s", lora->targets[k]);
+    }
+}
+
+/* Which layers train: the options', or those of the LoRA that the run goes on from. */
+static const struct tl_lora_spec *choose_lora(struct tl_tune *r, struct tl_err *err)
+{
+    const struct tl_tune_params *p = r->p;
+    if (!p->lora || !*p->lora)
+        return tl_lora_spec_parse(p->targets, p->rank, p->alpha > 0 ? p->alpha : p->rank, &r->lora, err)
+                   ? &r->lora
+                   : NULL;
+    const struct tl_lora_model model = {.part = {[TL_LORA_UNET] = r->pipeline->unet->layout}};
+    r->lora_start = tl_lora_start_open(p->lora, &model, 1u << TL_LORA_UNET, err);
+    if (!r->lora_start) return NULL;
+    tl_log(TL_LOG_INFO, "going on from %s: %s", p->lora, tl_lora_start_about(r->lora_start, TL_LORA_UNET));
+    return tl_lora_start_spec(r->lora_start, TL_LORA_UNET);
+}
+
+static bool make_trainer(struct tl_tune *r, struct tl_err *err)
+{
+    const struct tl_tune_params *p = r->p;
+    struct tl_policy_trainer_params tp = trainer_params(r);
+    const struct tl_lora_spec *lora = NULL;
+    if (!p->full && !(lora = choose_lora(r, err))) return false;
+    tp.unet = r->pipeline->unet;
+    tp.scheduler = &r->pipeline->scheduler;
+    tp.height = r->latent_h;
+    tp.width = r->latent_w;
+    tp.tokens = r->encoding.tokens;
+    tp.lora = lora;
+    r->trainer = tl_policy_trainer_create(&tp, err);
+    if (!r->trainer) return false;
+    if (r->lora_start && !tl_lora_start_fill(r->lora_start, TL_LORA_UNET, r->trainer->weights, err))
+        return false;
+    if (lora && !r->lora_start) warn_of_targets(lora, r->trainer->weights->layout);
+    if (p->beta > 0)
+        tl_log(TL_LOG_INFO, "beta is %.4g reward per nat", tl_prdp_beta_nats(&r->trainer->p.loss));
+    tl_log(TL_LOG_INFO, "the last step's variance: %s; %.1f MB besides the weights",
+           tl_last_step_name(tp.sampling.last), (double)tl_policy_trainer_bytes(r->trainer) / 1e6);
+    size_t pictures;
+    if (!tl_checked_mul(r->trainer->n, r->bytes, &pictures))
+        return tl_err_set(err, TL_USAGE, "too many samples of %dx%d", r->width, r->height);
+    r->drawn = calloc((size_t)p->prompts_per_epoch, sizeof *r->drawn);
+    r->rewards = calloc(r->trainer->n, sizeof *r->rewards);
+    r->signal = calloc(r->trainer->n, sizeof *r->signal);
+    r->warnings = cJSON_CreateArray();
+    r->rgb = malloc(pictures);
+    if (!r->drawn || !r->rewards || !r->signal || !r->warnings || !r->rgb)
+        return tl_err_set(err, TL_FAIL, "out of memory for %zu pictures of %dx%d", r->trainer->n, r->width,
+                          r->height);
+    if (r->method->advantages && p->advantages == TL_ADVANTAGE_PROMPT &&
+        !tl_advantage_history_init(&r->history, r->prompts.n, err))
+        return false;
+    return tl_tune_draw_prompts(r, 0, err);
+}
+
+/* "clip:shapes-clip" of "clip:assets/encoders/shapes-clip": pictures and summaries name no folders of this
+ * machine. */
+static void name_reward(struct tl_tune *r)
+{
+    const char *spec = r->p->reward.n == 1 ? r->p->reward.items[0] : "reward", *colon = strchr(spec, ':');
+    const char *slash = colon ? strrchr(colon, '/') : NULL;
+    int head = slash ? (int)(colon + 1 - spec) : 0;
+    snprintf(r->label, sizeof r->label, "%.*s%s", head, spec, slash ? slash + 1 : spec);
+}
+
+bool tl_tune_open(struct tl_tune *r, const struct tl_options *options, struct tl_err *err)
+{
+    const struct tl_tune_params *p = r->p;
+    struct tl_run_input inputs[3] = {{.name = "prompts", .path = p->prompts}};
+    size_t n_inputs = 1;
+    if (p->eval_prompts)
+        inputs[n_inputs++] = (struct tl_run_input){.name = "eval_prompts", .path = p->eval_prompts};
+    if (p->lora && *p->lora && !tl_file_is_folder(p->lora))
+        inputs[n_inputs++] = (struct tl_run_input){.name = "lora", .path = p->lora};
+    if (!check_options(r, err) || !read_prompts(r, err) ||
+        !tl_training_open(&r->t, r->job, r->p->out, r->p->resume, err))
+        return false;
+    if (!open_model(r, err) || !open_all_rewards(r, err) || !make_trainer(r, err)) return false;
+    if (!tl_tune_eval_init(r, &r->trained, "trained", &r->prompts, (size_t)p->eval_trained_most, EVAL_FIRST,
+                           err))
+        return false;
+    if (r->eval_prompts.n && !tl_tune_eval_init(r, &r->others, "others", &r->eval_prompts,
+                                                (size_t)p->eval_others_most, OTHERS_FIRST, err))
+        return false;
+    name_reward(r);
+    if (!tl_training_begin(&r->t, options, r->method->name, inputs, n_inputs, err)) return false;
+    if (r->t.folder->resumes && !tl_tune_load(r, err)) return false;
+    r->metrics = tl_run_metrics_open(r->t.folder->path, r->t.folder->resumes ? r->epoch : -1, err);
+    return r->metrics != NULL;
+}
+
+void tl_tune_close(struct tl_tune *r)
+{
+    tl_run_metrics_close(&r->metrics);
+    tl_policy_trainer_destroy(&r->trainer);
+    tl_tune_eval_finish(&r->trained);
+    tl_tune_eval_finish(&r->others);
+    tl_lora_spec_finish(&r->lora);
+    tl_lora_start_close(&r->lora_start);
+    tl_advantage_history_finish(&r->history);
+    cJSON_Delete(r->warnings);
+    tl_reward_set_close(&r->reward);
+    tl_reward_set_close(&r->held_out);
+    tl_encoding_finish(&r->encoding);
+    tl_encoding_finish(&r->negative);
+    tl_latent_codec_destroy(&r->codec);
+    tl_pipeline_close(&r->pipeline);
+    tl_prompts_finish(&r->prompts);
+    tl_prompts_finish(&r->eval_prompts);
+    free(r->drawn);
+    free(r->rewards);
+    free(r->signal);
+    free(r->rgb);
+    tl_training_close(&r->t);
+}

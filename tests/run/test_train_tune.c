@@ -1,0 +1,479 @@
+/* Methods `prdp` and `ddpo` on the small pipeline: what a run leaves, its first epoch, options that it
+ * refuses or warns of, rewards of several parts, and a reward that gives no number. */
+#include "support/check.h"
+#include "support_folder.h"
+#include "support_train.h"
+
+#include "io/file.h"
+#include "io/image.h"
+#include "io/json.h"
+#include "io/safetensors.h"
+#include "models/lora_file.h"
+#include "sample/pipeline.h"
+
+static const char *place;
+
+static int setup(void **state)
+{
+    if (support_folder_make(state)) return -1;
+    place = *state;
+    support_prompts(support_path(place, "two.txt"), 2);
+    support_prompts(support_path(place, "four.txt"), 4);
+    support_prompts(support_path(place, "one.txt"), 1);
+    return 0;
+}
+
+/* A run into NAME. Later options win over the first ones. */
+static struct support_train run_of(const char *name, const char *const *more)
+{
+    static const char *list[4][32];
+    static char prompts[4][600], outs[4][600];
+    static int turn;
+    turn = (turn + 1) % 4;
+    const char **o = list[turn];
+    size_t n = 0;
+    snprintf(prompts[turn], sizeof prompts[turn], "prompts=%s/two.txt", place);
+    snprintf(outs[turn], sizeof outs[turn], "%s/%s", place, name);
+    const char *const first[] = {"model=" SUPPORT_PIPELINE,
+                                 prompts[turn],
+                                 "epochs=2",
+                                 "prompts-per-epoch=2",
+                                 "samples-per-prompt=3",
+                                 "steps=3",
+                                 "guidance=1",
+                                 "minibatches=2",
+                                 "passes=1",
+                                 "eval-samples=2",
+                                 "rank=2",
+                                 "lr=0.01"};
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++) o[n++] = first[i];
+    bool rewarded = false;
+    for (; more && *more && n < 30; more++) {
+        rewarded = rewarded || strncmp(*more, "reward=", 7) == 0;
+        o[n++] = *more;
+    }
+    if (!rewarded) o[n++] = "reward=clip:" SUPPORT_CLIP;
+    o[n] = NULL;
+    return (struct support_train){.method = "prdp", .options = o, .out = outs[turn], .seed = 3};
+}
+
+static cJSON *read_json(const char *path)
+{
+    struct tl_err err = {0};
+    cJSON *json = tl_json_read(path, &err);
+    if (!json) fail_msg("%s", err.text);
+    return json;
+}
+
+static void check_picture(const char *path, int width, int height)
+{
+    struct tl_err err = {0};
+    struct tl_image image = {0};
+    check_ok(tl_image_load(path, &image, &err), &err);
+    assert_true(image.width >= width && image.height >= height);
+    tl_image_finish(&image);
+}
+
+/* Another rank, layers that the spec names, some weights that are not 0. */
+static void check_lora(const char *path, int rank)
+{
+    struct tl_err err = {0};
+    struct tl_device *d = tl_device_open(&(struct tl_device_params){.name = "cpu", .threads = 1}, &err);
+    struct tl_pipeline *p = tl_pipeline_open(d, SUPPORT_PIPELINE, &err);
+    if (!p) fail_msg("%s", err.text);
+    const struct tl_lora_model model = {.part = {[TL_LORA_UNET] = p->unet->layout}};
+    struct tl_lora_file file;
+    check_ok(tl_lora_file_read(path, &model, &file, &err), &err);
+    assert_true(file.n > 4 && file.n_unmatched == 0);
+    double sum = 0;
+    for (size_t i = 0; i < file.n; i++) {
+        assert_int_equal(file.layers[i].rank, rank);
+        sum += fabs((double)file.layers[i].up[0]);
+    }
+    assert_true(sum > 0);
+    tl_lora_file_finish(&file);
+    tl_pipeline_close(&p);
+    tl_device_close(&d);
+}
+
+/* ---- what a run leaves ---- */
+
+static void check_result(const char *run, size_t n_readings, int epochs)
+{
+    cJSON *result = read_json(support_path(run, "result.json"));
+    const cJSON *readings = tl_json_get(result, "readings"), *row;
+    assert_int_equal(cJSON_GetArraySize(readings), n_readings);
+    assert_int_equal(tl_json_get(result, "epochs")->valueint, epochs);
+    cJSON_ArrayForEach(row, readings)
+    {
+        double before = tl_json_get(row, "before")->valuedouble,
+               after = tl_json_get(row, "after")->valuedouble, se = tl_json_get(row, "se")->valuedouble;
+        double change = tl_json_get(row, "change")->valuedouble;
+        check_near(change, after - before, 1e-9);
+        assert_true(isfinite(se) && se >= 0);
+        assert_int_equal(cJSON_IsTrue(tl_json_get(row, "significant")),
+                         fabs(change) >= 3 * se && change != 0);
+    }
+    cJSON_Delete(result);
+    char *summary = support_read(support_path(run, "summary.txt"));
+    assert_non_null(strstr(summary, "trained prompts, "));
+    assert_non_null(strstr(summary, " -> "));
+    free(summary);
+}
+
+static void test_leaves(void **state)
+{
+    (void)state;
+    char others[600];
+    snprintf(others, sizeof others, "eval-prompts=%s/four.txt", place);
+    const char *const more[] = {others, "eval-reward=clip:" SUPPORT_CLIP ",flavour=logit", "eval-every=1",
+                                "epochs=3", NULL};
+    struct support_train run = run_of("leaves", more);
+    support_train_ok(&run);
+    double move[4], loss[4], first[4], kl[4], norm[4];
+    assert_int_equal(support_column(run.out, "train", "first_move", move, 4), 3);
+    assert_int_equal(support_column(run.out, "train", "loss", loss, 4), 3);
+    support_column(run.out, "train", "first_loss", first, 4);
+    support_column(run.out, "train", "kl_nats", kl, 4);
+    support_column(run.out, "train", "grad_norm", norm, 4);
+    for (int i = 0; i < 3; i++) {
+        assert_true(move[i] == 0); /* before an epoch's first update the policy is its snapshot, exactly */
+        assert_true(isfinite(loss[i]) && loss[i] > 0 && norm[i] > 0);
+    }
+    assert_true(kl[0] == 0 && kl[1] != 0); /* and in the first epoch the reference, too */
+    assert_int_equal(support_column(run.out, "eval_trained", "reward", loss, 4),
+                     4); /* the untouched one, too */
+    assert_int_equal(support_column(run.out, "eval_others", "held_out", loss, 4), 4);
+    assert_int_equal(support_column(run.out, "eval_others", "diversity", loss, 4), 4);
+    for (int i = 0; i < 4; i++) assert_true(loss[i] >= 0 && loss[i] <= 2);
+    for (int e = 0; e <= 3; e++) {
+        char *rows = support_read(support_path(run.out, "samples/step-%08d/rewards.jsonl", e));
+        int n = 0;
+        for (const char *c = rows; *c; c++) n += *c == '\n';
+        assert_int_equal(n, 2 * 2 + 4 * 2);
+        assert_non_null(strstr(rows, "\"set\":\"others\""));
+        assert_non_null(strstr(rows, "\"role\":\"best\""));
+        free(rows);
+        check_picture(support_path(run.out, "samples/step-%08d/grid.png", e), 32, 32);
+        check_picture(support_path(run.out, "samples/step-%08d/trained-001-1.png", e), 16, 16);
+    }
+    check_result(run.out, 4, 3);
+    check_lora(support_path(run.out, "lora/pytorch_lora_weights.safetensors"), 2);
+    check_lora(support_path(run.out, "lora/leaves.kohya.safetensors"), 2);
+    check_picture(support_path(run.out, "before_after.png"), 4 * 32, 2 * 32);
+    check_picture(support_path(run.out, "before_after_others.png"), 4 * 32, 4 * 32);
+    check_picture(support_path(run.out, "curve.png"), 200, 100);
+}
+
+/* ---- ddpo ---- */
+
+static void test_ddpo(void **state)
+{
+    (void)state;
+    static const char *const advantages[] = {"advantages=prompt", "advantages=group", "advantages=epoch"};
+    for (int i = 0; i < 3; i++) {
+        char name[32];
+        double move[2], kl[2], norm[2];
+        snprintf(name, sizeof name, "ddpo%d", i);
+        struct support_train run = run_of(name, (const char *const[]){advantages[i], NULL});
+        run.method = "ddpo";
+        support_train_ok(&run);
+        assert_int_equal(support_column(run.out, "train", "first_move", move, 2), 2);
+        support_column(run.out, "train", "kl_nats", kl, 2);
+        support_column(run.out, "train", "grad_norm", norm, 2);
+        assert_true(move[0] == 0 && move[1] == 0 && kl[0] == 0 && kl[1] != 0 && norm[0] > 0);
+        check_result(run.out, 1, 2);
+    }
+    struct support_train run = run_of("ddpo-plain", (const char *const[]){"estimator=plain", NULL});
+    run.method = "ddpo";
+    support_train_fails(&run, TL_USAGE, "one update an epoch");
+    run = run_of("ddpo-plain", (const char *const[]){"estimator=plain", "minibatches=1", "passes=1", NULL});
+    run.method = "ddpo";
+    support_train_ok(&run);
+}
+
+/* The same samples, another signal: the reward that is told stays the true one, and what is learnt differs.
+ */
+static void test_shuffled(void **state)
+{
+    (void)state;
+    double plain[2], shuffled[2], plain_loss[2], shuffled_loss[2];
+    struct support_train run = run_of("plain", (const char *const[]){"samples-per-prompt=6", NULL});
+    support_train_ok(&run);
+    support_column(run.out, "train", "reward_mean", plain, 2);
+    support_column(run.out, "train", "loss", plain_loss, 2);
+    run = run_of("shuffled", (const char *const[]){"samples-per-prompt=6", "shuffle-rewards=true", NULL});
+    support_train_ok(&run);
+    support_column(run.out, "train", "reward_mean", shuffled, 2);
+    support_column(run.out, "train", "loss", shuffled_loss, 2);
+    assert_true(plain[0] == shuffled[0] && plain[1] != shuffled[1]);
+    assert_true(isfinite(shuffled_loss[0]) && plain_loss[1] != shuffled_loss[1]);
+}
+
+/* A rule ends the run at the first epoch that breaks it, with readings, checkpoint and report. */
+static void test_stop_when(void **state)
+{
+    (void)state;
+    struct support_train run =
+        run_of("stop", (const char *const[]){"stop-when=grad_norm>0", "epochs=9",
+                                             "eval-reward=clip:" SUPPORT_CLIP ",flavour=logit", NULL});
+    support_train_ok(&run);
+    check_result(run.out, 2, 1);
+    char *text = support_read(support_path(run.out, "warnings.jsonl"));
+    assert_non_null(strstr(text, "grad_norm>0 at epoch 1"));
+    free(text);
+    text = support_read(support_path(run.out, "summary.txt"));
+    assert_non_null(strstr(text, "stopped by --stop-when"));
+    free(text);
+    run.resume = true;
+    support_train_ok(&run); /* it is through */
+    check_result(run.out, 2, 1);
+    run = run_of("stop", (const char *const[]){"stop-when=kl>1e9", "epochs=3",
+                                               "eval-reward=clip:" SUPPORT_CLIP ",flavour=logit", NULL});
+    run.resume = true;
+    support_train_ok(&run); /* the rule was taken back */
+    check_result(run.out, 2, 3);
+    run = run_of("stop2", (const char *const[]){"stop-when=kl>twenty", NULL});
+    support_train_fails(&run, TL_USAGE, "METRIC<LIMIT");
+    run = run_of("stop2", (const char *const[]){"stop-when=held_out<90%", NULL});
+    support_train_fails(&run, TL_USAGE, "--eval-reward");
+}
+
+/* On from a LoRA: what was learnt is where the run begins. */
+static void test_lora_start(void **state)
+{
+    (void)state;
+    char lora[600];
+    double first[2], last[2], kl[2];
+    struct support_train run = run_of("start", NULL);
+    support_train_ok(&run);
+    snprintf(lora, sizeof lora, "lora=%s/start/lora/pytorch_lora_weights.safetensors", place);
+    run = run_of("on", (const char *const[]){lora, "rank=7", NULL});
+    support_train_ok(&run);
+    check_lora(support_path(run.out, "lora/pytorch_lora_weights.safetensors"), 2);
+    assert_int_equal(support_column(support_path(place, "start"), "eval_trained", "reward", last, 2), 2);
+    support_column(run.out, "eval_trained", "reward", first, 2);
+    assert_true(first[0] == last[1]); /* the same noise, the same weights */
+    support_column(run.out, "train", "kl_nats", kl, 2);
+    assert_true(kl[0] != 0); /* the reference is the model without it */
+}
+
+/* One prompt is read, too, and no cluster is wanted; a folder's name may end in a slash. */
+static void test_one_prompt(void **state)
+{
+    (void)state;
+    char prompts[600], others[600], out[600];
+    snprintf(prompts, sizeof prompts, "prompts=%s/one.txt", place);
+    snprintf(others, sizeof others, "eval-prompts=%s/one.txt", place);
+    snprintf(out, sizeof out, "%s/one/", place);
+    const char *const more[] = {prompts,    others, "prompts-per-epoch=1", "minibatches=1", "passes=2",
+                                "epochs=1", NULL};
+    struct support_train run = run_of("one", more);
+    run.out = out;
+    support_train_ok(&run);
+    check_result(run.out, 2, 1);
+    assert_true(support_exists(support_path(place, "one/lora/one.kohya.safetensors")));
+}
+
+static void test_full(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    const char *const more[] = {"full=true", "lr=0.001", NULL};
+    struct support_train run = run_of("full", more);
+    support_train_ok(&run);
+    assert_false(support_exists(support_path(run.out, "lora")));
+    struct tl_device *d = tl_device_open(&(struct tl_device_params){.name = "cpu", .threads = 1}, &err);
+    struct tl_pipeline *p = tl_pipeline_open(d, support_path(run.out, "model"), &err);
+    if (!p) fail_msg("%s", err.text);
+    tl_pipeline_close(&p);
+    tl_device_close(&d);
+    assert_false(support_is_same_file(support_path(run.out, "model/unet/diffusion_pytorch_model.safetensors"),
+                                      SUPPORT_PIPELINE "/unet/diffusion_pytorch_model.safetensors"));
+    check_result(run.out, 1, 2);
+}
+
+/* With guidance and a negative prompt, scene as reward, steps of DDPM. */
+static void test_guided(void **state)
+{
+    (void)state;
+    const char *const more[] = {"guidance=3",           "negative-prompt=a cat",
+                                "reward=scene",         "size=64x64",
+                                "sampler=ddpm",         "epochs=1",
+                                "samples-per-prompt=2", NULL};
+    struct support_train run = run_of("guided", more);
+    double move[2];
+    support_train_ok(&run);
+    assert_int_equal(support_column(run.out, "train", "first_move", move, 2), 1);
+    assert_true(move[0] == 0);
+    check_result(run.out, 1, 1);
+}
+
+/* ---- rewards ---- */
+
+static void test_several_rewards(void **state)
+{
+    (void)state;
+    const char *const more[] = {"reward=clip:" SUPPORT_CLIP, "reward=clip:" SUPPORT_CLIP ",flavour=logit@0.5",
+                                "epochs=2", NULL};
+    struct support_train run = run_of("sum", more);
+    support_train_ok(&run);
+    cJSON *about = read_json(support_path(run.out, "run.json"));
+    const cJSON *list = tl_json_get(about, "reward_standards");
+    assert_int_equal(cJSON_GetArraySize(list), 2);
+    for (int i = 0; i < 2; i++)
+        assert_true(cJSON_GetArrayItem(cJSON_GetArrayItem(list, i), 1)->valuedouble > 0);
+    /* the logit flavour is the cosine times a scale: so are its numbers */
+    double scale = cJSON_GetArrayItem(cJSON_GetArrayItem(list, 1), 1)->valuedouble /
+                   cJSON_GetArrayItem(cJSON_GetArrayItem(list, 0), 1)->valuedouble;
+    assert_true(scale > 2);
+    cJSON_Delete(about);
+    /* standardised, the sum of 1 and 1/2 of the same number has deviation 1.5: raw ones do not */
+    double sd[4];
+    assert_int_equal(support_column(run.out, "train", "reward_sd", sd, 4), 2);
+    printf("deviation of the standardised sum: %.3f\n", sd[0]);
+    assert_true(sd[0] > 0.4 && sd[0] < 4.5);
+    const char *const raw[] = {"reward=clip:" SUPPORT_CLIP, "reward=clip:" SUPPORT_CLIP ",flavour=logit@0.5",
+                               "raw-rewards=true", "epochs=1", NULL};
+    run = run_of("raw", raw);
+    support_train_ok(&run);
+    about = read_json(support_path(run.out, "run.json"));
+    assert_null(tl_json_get(about, "reward_standards"));
+    cJSON_Delete(about);
+}
+
+/* An encoder with a NaN in its last layer: every score is one. */
+static void make_bad_encoder(const char *path)
+{
+    static const char *const files[] = {"config.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "special_tokens_map.json",
+                                        "tokenizer_config.json",
+                                        "preprocessor_config.json",
+                                        "model.safetensors"};
+    struct tl_err err = {0};
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s", path);
+    check_ok(tl_file_make_folder(folder, &err), &err);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        size_t n = 0;
+        uint8_t *data = tl_file_read(support_path(SUPPORT_CLIP, "%s", files[i]), 1 << 24, &n, &err);
+        if (!data) fail_msg("%s", err.text);
+        struct tl_st_file *st = i == 6 ? tl_st_open_memory(data, n, "the encoder", &err) : NULL;
+        const struct tl_st_tensor *t = st ? tl_st_find(st, "visual_projection.weight") : NULL;
+        const float nan = NAN;
+        assert_true(i < 6 || t);
+        if (t) memcpy(data + (t->data - data), &nan, sizeof nan);
+        tl_st_close(&st);
+        check_ok(tl_file_write(support_path(folder, "%s", files[i]), data, n, &err), &err);
+        free(data);
+    }
+}
+
+static void test_reward_without_a_number(void **state)
+{
+    (void)state;
+    char reward[600], held_out[600];
+    make_bad_encoder(support_path(place, "bad"));
+    snprintf(reward, sizeof reward, "reward=clip:%s/bad", place);
+    snprintf(held_out, sizeof held_out, "eval-reward=clip:%s/bad", place);
+    struct support_train run = run_of("nan", (const char *const[]){reward, NULL});
+    support_train_fails(&run, TL_NUMERIC, "sample 0 (a red circle)");
+    run = run_of("nan2", (const char *const[]){held_out, NULL});
+    support_train_fails(&run, TL_NUMERIC, "sample 0 (a red circle)");
+    assert_false(support_exists(support_path(run.out, "lora")));
+}
+
+/* ---- refusals: one message, and a folder that is no run ---- */
+
+static void refused(const char *const *more, enum tl_code code, const char *says)
+{
+    struct support_train run = run_of("refused", more);
+    support_train_fails(&run, code, says);
+    assert_false(support_exists(support_path(run.out, "config.json")));
+    assert_false(support_exists(support_path(run.out, "metrics.jsonl")));
+}
+
+#define OPTIONS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    char empty[600], latin[600], missing[600];
+    support_write(support_path(place, "empty.txt"), "\n# nothing\n");
+    support_write(support_path(place, "latin.txt"), "a red circle\na caf\xe9\n");
+    snprintf(empty, sizeof empty, "prompts=%s/empty.txt", place);
+    snprintf(latin, sizeof latin, "prompts=%s/latin.txt", place);
+    snprintf(missing, sizeof missing, "prompts=%s/missing.txt", place);
+    refused(OPTIONS(empty), TL_BAD_INPUT, "empty.txt");
+    refused(OPTIONS(latin), TL_BAD_INPUT, "2");
+    refused(OPTIONS(missing), TL_BAD_INPUT, "missing.txt");
+    refused(OPTIONS("prompts-per-epoch=3", "minibatches=3"), TL_USAGE,
+            "two.txt has 2 prompts, --prompts-per-epoch wants 3");
+    refused(OPTIONS("minibatches=4"), TL_USAGE, "--minibatches 4 must divide --prompts-per-epoch 2");
+    refused(OPTIONS("eta=0"), TL_USAGE, "--eta must be above 0");
+    refused(OPTIONS("sampler=euler"), TL_USAGE, "--sampler euler");
+    refused(OPTIONS("size=16"), TL_USAGE, "WIDTHxHEIGHT");
+    refused(OPTIONS("size=16x16x"), TL_USAGE, "WIDTHxHEIGHT");
+    refused(OPTIONS("size=17x16"), TL_USAGE, "multiples of 2");
+    refused(OPTIONS("targets=no_such_layer"), TL_USAGE, "no_such_layer");
+    refused(OPTIONS("steps=1000", "eta=1", "last-step=clamp", "reward=nosuch"), TL_USAGE, "nosuch");
+    refused(OPTIONS("model=" TL_SOURCE_DIR "/tests/fixtures/pipeline_xl"), TL_BAD_INPUT, "XL");
+    refused(OPTIONS("model=nowhere"), TL_BAD_INPUT, "nowhere");
+    refused(OPTIONS("reward=scene"), TL_BAD_INPUT, "16 x 16");
+    struct support_train run = run_of("refused", OPTIONS("epochs=1"));
+    support_train_ok(&run); /* the folder is as good as new */
+    support_train_fails(&run, TL_USAGE, "another run");
+    run.out = NULL;
+    support_train_fails(&run, TL_USAGE, "-o FOLDER");
+    run = run_of("no-run", NULL);
+    run.resume = true;
+    support_train_fails(&run, TL_USAGE, "no run to resume");
+    assert_false(support_exists(run.out));
+}
+
+static void test_targets(void **state)
+{
+    (void)state;
+    support_log_start();
+    struct support_train run = run_of("targets", OPTIONS("targets=to_q,to_quu", "epochs=1"));
+    support_train_ok(&run);
+    assert_non_null(strstr(support_log(), "ends in to_quu"));
+    assert_null(strstr(support_log(), "ends in to_q\n"));
+}
+
+/* One update an epoch: the clip has nothing to hold on to, and the user is told. */
+static void test_inert_clip(void **state)
+{
+    (void)state;
+    support_log_start();
+    struct support_train run = run_of("inert", OPTIONS("minibatches=1", "passes=1", "epochs=1"));
+    support_train_ok(&run);
+    assert_non_null(strstr(support_log(), "the clip cannot act"));
+    double clipped[2];
+    assert_int_equal(support_column(run.out, "train", "clip_fraction", clipped, 2), 1);
+    assert_true(clipped[0] == 0);
+    support_log_start();
+    run = run_of("acting", OPTIONS("minibatches=2", "passes=1", "epochs=1"));
+    support_train_ok(&run);
+    assert_null(strstr(support_log(), "the clip cannot act"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_leaves),
+                                       cmocka_unit_test(test_ddpo),
+                                       cmocka_unit_test(test_shuffled),
+                                       cmocka_unit_test(test_stop_when),
+                                       cmocka_unit_test(test_lora_start),
+                                       cmocka_unit_test(test_one_prompt),
+                                       cmocka_unit_test(test_full),
+                                       cmocka_unit_test(test_guided),
+                                       cmocka_unit_test(test_several_rewards),
+                                       cmocka_unit_test(test_reward_without_a_number),
+                                       cmocka_unit_test(test_refusals),
+                                       cmocka_unit_test(test_targets),
+                                       cmocka_unit_test(test_inert_clip)};
+    return cmocka_run_group_tests(tests, setup, support_folder_remove);
+}
