@@ -47,7 +47,7 @@ struct tl_checkpoint_params {
     size_t n_blobs;
     const cJSON *state; /* an object; NULL: an empty one */
     int keep;           /* so many whole checkpoints stay, this one included; 0: 2 */
-    bool best;          /* the best so far: it stays, besides those, until another one is saved as the best */
+    bool best;          /* the best so far: it stays, besides those, until another step is saved as the best */
     /* For tests: called before each change of the disk with the number of the change (from 0) and its name.
      * false: the change fails, as on a full disk. NULL: none. */
     bool (*fault)(void *user, int change, const char *what);

@@ -190,7 +190,7 @@ static const char *path_of(struct saver *s, int64_t step)
     return path ? path : "";
 }
 
-/* The best so far: this one, or what the newest whole checkpoint before it says. */
+/* The best so far: this one, or what the newest whole checkpoint says that it comes after or replaces. */
 static void find_best(struct saver *s)
 {
     int64_t *steps;
@@ -198,7 +198,7 @@ static void find_best(struct saver *s)
     s->best = s->params->best ? s->step : -1;
     if (s->params->best || !tl_checkpoint_list(s->checkpoints, &s->arena, &steps, &n, NULL)) return;
     for (size_t i = 0; i < n; i++)
-        if (steps[i] < s->step && tl_checkpoint_says_best(path_of(s, steps[i]), &s->best)) return;
+        if (steps[i] <= s->step && tl_checkpoint_says_best(path_of(s, steps[i]), &s->best)) return;
 }
 
 /* Marks the steps that stay: the newest `keep` whole ones, those that do not verify in between (sizes only:

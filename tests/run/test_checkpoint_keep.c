@@ -98,6 +98,8 @@ static void test_best(void **state)
     /* the one before it still calls 2 the best: a resume from there finds it */
     assert_string_equal(support_checkpoint_names(run), "step-00000002 step-00000006 step-00000007");
     assert_int_equal(best_step(run), 7);
+    support_checkpoint_save(run, 7); /* the same step again is no less */
+    assert_int_equal(best_step(run), 7);
     support_checkpoint_save(run, 8);
     assert_string_equal(support_checkpoint_names(run), "step-00000007 step-00000008");
     save_best(run, 9, 1);
