@@ -7,7 +7,7 @@ static struct {
 } params;
 
 static const struct tl_option options[] = {
-    {"list", 0, TL_OPTION_TYPE_BOOL, 0, NULL, 0, 0, NULL, NULL, "name the benchmarks and end"},
+    {"list", 0, TL_OPTION_TYPE_BOOL, 0, NULL, 0, 0, NULL, NULL, "name the benchmarks and end", 0},
     {0},
 };
 
