@@ -12,9 +12,9 @@ static struct cli_common common;
 
 const struct tl_option cli_common_options[] = {
     TL_OPTION_STRING(struct cli_common, device, 0, "device", "auto", "NAME",
-                     "auto, cpu, vulkan, vulkan:N; see tiller doctor"),
+                     "auto, cpu, vulkan, vulkan:N; see tiller doctor", TL_OPTION_FREE),
     TL_OPTION_INT(struct cli_common, threads, 0, "threads", "0", 0, 4096, "N",
-                  "threads of the cpu device; 0: all cores"),
+                  "threads of the cpu device; 0: all cores", TL_OPTION_FREE),
     TL_OPTION_SEED(struct cli_common, seed, 0, "seed", "random",
                    "where randomness starts; the same seed gives the same bytes"),
     TL_OPTION_BOOL(struct cli_common, json, 0, "json", NULL, "print JSON instead of text"),
