@@ -14,12 +14,14 @@
 #include "base/str.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "run/run_events.h"
 
 enum { MOST_BYTES = 1 << 30 };
 
 struct tl_run_metrics {
-    char *path; /* owns */
-    int fd;     /* opened for appending; owns */
+    char *path;                   /* owns */
+    int fd;                       /* opened for appending; owns */
+    struct tl_run_events *events; /* owns; NULL: without */
 };
 
 /* The step of a line, or -1 where it is no row. */
@@ -82,8 +84,12 @@ struct tl_run_metrics *tl_run_metrics_open(const char *folder, int64_t resumed_s
     if (!m->path) goto no_memory;
     if (resumed_step >= 0 && !cut_rows(m->path, resumed_step, err)) goto fail;
     m->fd = open(m->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (resumed_step < 0 ? O_TRUNC : 0), 0666);
-    if (m->fd >= 0) return m;
-    tl_err_set(err, TL_OUTPUT, "%s: cannot open: %s", m->path, strerror(errno));
+    if (m->fd >= 0) {
+        m->events = tl_run_events_open(folder, resumed_step);
+        return m;
+    }
+    int reason = errno;
+    tl_err_set(err, TL_OUTPUT, "%s: cannot open: %s%s", m->path, strerror(reason), tl_file_advice(reason));
     goto fail;
 no_memory:
     tl_err_set(err, TL_OUTPUT, "%s: out of memory", folder);
@@ -96,6 +102,7 @@ void tl_run_metrics_close(struct tl_run_metrics **m_ptr)
 {
     struct tl_run_metrics *m = *m_ptr;
     if (!m) return;
+    tl_run_events_close(&m->events);
     if (m->fd >= 0) close(m->fd);
     free(m->path);
     free(m);
@@ -119,14 +126,14 @@ static bool check_value(const struct tl_run_metric *v, int64_t step, struct tl_e
 }
 
 static char *row_text(const char *phase, int64_t step, const struct tl_run_metric *values, size_t n,
-                      struct tl_err *err)
+                      double time, struct tl_err *err)
 {
     cJSON *row = cJSON_CreateObject();
     bool ok = row && cJSON_AddNumberToObject(row, "step", (double)step) &&
               cJSON_AddStringToObject(row, "phase", phase);
     for (size_t i = 0; ok && i < n; i++)
         ok = cJSON_AddNumberToObject(row, values[i].name, values[i].value) != NULL;
-    ok = ok && cJSON_AddNumberToObject(row, "time", wall_clock());
+    ok = ok && cJSON_AddNumberToObject(row, "time", time);
     char *text = ok ? tl_json_print(row, false, err) : NULL;
     cJSON_Delete(row);
     return text;
@@ -142,7 +149,8 @@ static bool write_line(struct tl_run_metrics *m, const char *line, size_t n, str
         done = write(m->fd, line, n);
     } while (done < 0 && errno == EINTR);
     if (done == (ssize_t)n) return true;
-    tl_err_set(err, TL_OUTPUT, "%s: cannot write: %s", m->path, done < 0 ? strerror(errno) : "no space left");
+    int reason = done < 0 ? errno : ENOSPC;
+    tl_err_set(err, TL_OUTPUT, "%s: cannot write: %s%s", m->path, strerror(reason), tl_file_advice(reason));
     if (done > 0 && ftruncate(m->fd, st.st_size) != 0) tl_err_add(err, "the last row is incomplete");
     return false;
 }
@@ -154,19 +162,32 @@ bool tl_run_metrics_append(struct tl_run_metrics *m, const char *phase, int64_t 
         if (!check_value(&values[i], step, err)) return false;
     }
     struct tl_str line = {0};
-    char *text = row_text(phase, step, values, n, err);
+    double time = wall_clock();
+    char *text = row_text(phase, step, values, n, time, err);
     if (text) tl_str_printf(&line, "%s\n", text);
     free(text);
     bool ok = text && !line.failed && write_line(m, line.data, line.len, err);
     if (!ok) tl_err_set(err, TL_OUTPUT, "%s: out of memory", m->path);
+    if (ok) tl_run_events_scalars(m->events, phase, step, values, n, time);
     tl_str_finish(&line);
     return ok;
 }
 
+void tl_run_metrics_image(struct tl_run_metrics *m, const char *tag, int64_t step, const void *png,
+                          size_t n_bytes, int width, int height)
+{
+    const struct tl_tb_image image = {
+        .tag = tag, .width = width, .height = height, .channels = 3, .png = png, .n_bytes = n_bytes};
+    tl_run_events_image(m->events, step, &image, wall_clock());
+}
+
 bool tl_run_metrics_sync(struct tl_run_metrics *m, struct tl_err *err)
 {
+    tl_run_events_flush(m->events);
     if (fsync(m->fd) == 0 || errno == EINVAL || errno == ENOTSUP) return true;
-    return tl_err_set(err, TL_OUTPUT, "%s: cannot sync: %s", m->path, strerror(errno));
+    int reason = errno;
+    return tl_err_set(err, TL_OUTPUT, "%s: cannot sync: %s%s", m->path, strerror(reason),
+                      tl_file_advice(reason));
 }
 
 struct column {

@@ -6,7 +6,10 @@
  * same bytes: keep rates and durations out of rows. A line is written with one call, so a reader sees whole
  * lines but for the last one.
  *
- * Write all rows of a step before its checkpoint, and sync in between: a resume cuts off what came later. */
+ * Write all rows of a step before its checkpoint, and sync in between: a resume cuts off what came later.
+ *
+ * Every value goes to TensorBoard too, as scalar `phase/name` (run_events.h): a copy for viewing that
+ * metrics.jsonl does not depend on, and whose failure ends no run. */
 #ifndef TL_RUN_RUN_METRICS_H
 #define TL_RUN_RUN_METRICS_H
 
@@ -33,7 +36,12 @@ void tl_run_metrics_close(struct tl_run_metrics **metrics);
 bool tl_run_metrics_append(struct tl_run_metrics *metrics, const char *phase, int64_t step,
                            const struct tl_run_metric *values, size_t n, struct tl_err *err);
 
-/* Down to the disk. */
+/* A picture for TensorBoard alone, under `tag`: the bytes of a PNG with its size in pixels, RGB. Nothing is
+ * copied beyond the call, and nothing can fail. */
+void tl_run_metrics_image(struct tl_run_metrics *metrics, const char *tag, int64_t step, const void *png,
+                          size_t n_bytes, int width, int height);
+
+/* Down to the disk (the events: to the file). */
 bool tl_run_metrics_sync(struct tl_run_metrics *metrics, struct tl_err *err);
 
 /* One column of a file: the rows of a phase (NULL: all) that have the member. Lines that are no objects are
