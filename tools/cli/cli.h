@@ -55,7 +55,7 @@ struct cli_verb {
 };
 
 extern const struct cli_verb cli_sample, cli_train, cli_score, cli_inspect, cli_forward, cli_doctor, cli_list,
-    cli_bench, cli_convert, cli_merge;
+    cli_bench, cli_report, cli_convert, cli_merge;
 extern const struct cli_verb *const cli_verbs[]; /* ends at NULL */
 
 /* ---- cli_help.c ---- */
