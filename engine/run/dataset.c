@@ -7,6 +7,7 @@
 #include <tiller/log.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/sha256.h"
 #include "io/decode_pool.h"
 #include "run/dataset_buckets.h"
@@ -23,6 +24,7 @@ struct opening {
     struct tl_decode_job *jobs; /* [n_jobs], the items in job_item */
     int *job_item, n_jobs;
     size_t used;  /* bytes of d->px */
+    double told;  /* when the progress was told last */
     bool refused; /* strict: an item was unusable, err says which */
     struct tl_err *err;
 };
@@ -85,6 +87,20 @@ static void list_jobs(struct opening *o, enum tl_decode_kind kind)
     }
 }
 
+static void report(struct opening *o, size_t done)
+{
+    const struct tl_job *job = o->p->job;
+    double now = tl_clock_s();
+    if (!job || !job->progress || now - o->told < 0.3) return;
+    o->told = now;
+    job->progress(job->user, &(struct tl_progress){.phase = "reading",
+                                                   .done = (int64_t)done,
+                                                   .total = o->n_jobs,
+                                                   .unit = "pictures",
+                                                   .seconds_left = -1,
+                                                   .health = ""});
+}
+
 static bool run_jobs(struct opening *o, tl_decode_take *take)
 {
     return tl_decode_pool_run(o->d->decoders, o->jobs, (size_t)o->n_jobs, take, o, o->err) && !o->refused;
@@ -131,6 +147,7 @@ static bool take_picture(void *user, size_t i, struct tl_image *image, const str
     struct opening *o = user;
     struct tl_dataset *d = o->d;
     int item = o->job_item[i];
+    report(o, i);
     if (error) return skip_item(o, item, error->text);
     size_t bytes = (size_t)image->width * (size_t)image->height * 3;
     d->item[d->n] = item;
@@ -270,7 +287,7 @@ bool tl_dataset_open(const struct tl_dataset_params *params, struct tl_dataset *
         d->width = params->width;
         d->height = params->height;
     }
-    struct opening o = {.d = d, .p = params, .err = err};
+    struct opening o = {.d = d, .p = params, .told = tl_clock_s(), .err = err};
     bool ok = open_set(&o);
     tl_bucket_rule_finish(&o.rule);
     free(o.size);

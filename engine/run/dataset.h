@@ -15,6 +15,8 @@
 
 #include <stdint.h>
 
+#include <tiller/job.h>
+
 #include "io/folder.h"
 
 enum tl_fit { TL_FIT_CROP, TL_FIT_BUCKET };
@@ -30,6 +32,7 @@ struct tl_dataset_params {
     bool need_captions;     /* a picture without a caption cannot be used */
     bool strict;
     bool keep_pixels;
+    const struct tl_job *job; /* told the progress of opening; or NULL */
     double val_share; /* 0 .. 1: share of the pictures that is held out, chosen by a hash of the name alone */
 };
 

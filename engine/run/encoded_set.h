@@ -1,8 +1,9 @@
 /* A data set as a latent diffusion model sees it: posterior moments of every picture and, where wanted, the
  * encoding of every distinct caption, computed once.
  *
- * Pictures are decoded and encoded bucket by bucket; their pixels are not kept. With a cache (latent_cache.h)
- * moments come from disk where a picture's bytes, the VAE and the size are what they were. */
+ * Pictures are decoded and encoded bucket by bucket; their pixels are not kept, and the decoders end. With a
+ * cache (latent_cache.h) moments come from disk where a picture's bytes, the VAE and the size are what they
+ * were. */
 #ifndef TL_RUN_ENCODED_SET_H
 #define TL_RUN_ENCODED_SET_H
 

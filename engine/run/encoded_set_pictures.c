@@ -6,6 +6,7 @@
 #include <tiller/log.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "run/encoded_set_parts.h"
 #include "run/latent_cache.h"
 #include "sample/latents.h"
@@ -19,6 +20,7 @@ struct encoding {
     struct tl_latent_entry *entries;
     int n_entries, n_missing, n_done;
     float *px, *mean, *logvar; /* of one group */
+    double told;               /* when the progress was told last */
     float *next;               /* where in s->made the next moments go */
     struct tl_err *err;
 };
@@ -115,10 +117,12 @@ static bool encode_group(struct encoding *e, struct tl_latent_codec *codec, cons
     return true;
 }
 
-static void report(const struct encoding *e)
+static void report(struct encoding *e)
 {
     const struct tl_job *job = e->p->job;
-    if (!job || !job->progress) return;
+    double now = tl_clock_s();
+    if (!job || !job->progress || now - e->told < 0.3) return;
+    e->told = now;
     job->progress(job->user, &(struct tl_progress){.phase = "encoding",
                                                    .done = e->n_done,
                                                    .total = e->n_missing,
@@ -236,6 +240,7 @@ bool tl_encoded_set_pictures(struct tl_dataset *d, struct tl_component *vae,
         ok = encode_missing(&e);
         if (s->cache && e.n_done > 0) ok = keep(&e, ok) && ok;
     }
+    tl_dataset_rest(d);
     s->n_read = e.n_entries - e.n_missing;
     ok = ok && give(&e);
     if (ok && s->cache)

@@ -147,6 +147,7 @@ static bool open_data(struct tl_sft *s, struct tl_err *err)
                                    .no_upscale = p->no_upscale,
                                    .need_captions = true,
                                    .strict = p->strict,
+                                   .job = s->job,
                                    .val_share = p->val_share};
     s->captions = (struct tl_caption_params){.dropout = p->caption_dropout,
                                              .tag_dropout = p->tag_dropout,
