@@ -7,7 +7,7 @@
 #include "io/file.h"
 
 /* The run's own name, for people who gather adapters in one folder. */
-static void kohya_path(const char *run, struct tl_str *out)
+static void kohya_path(const char *run, const char *folder, struct tl_str *out)
 {
     size_t n = strlen(run);
     while (n > 0 && run[n - 1] == '/') n--;
@@ -15,7 +15,7 @@ static void kohya_path(const char *run, struct tl_str *out)
     while (first > 0 && run[first - 1] != '/') first--;
     bool named = n > first && run[first] != '.';
     tl_str_clear(out);
-    tl_str_printf(out, "%s/lora/%.*s.kohya.safetensors", run, named ? (int)(n - first) : 6,
+    tl_str_printf(out, "%s/%s/%.*s.kohya.safetensors", run, folder, named ? (int)(n - first) : 6,
                   named ? run + first : "tiller");
 }
 
@@ -47,11 +47,12 @@ static bool write_both(const char *run, const struct tl_lora_output *what, const
         wp.targets = what->spec->targets;
         wp.n_targets = (size_t)what->spec->n_targets;
     }
-    tl_str_printf(&path, "%s/lora", run);
+    const char *folder = what->folder ? what->folder : "lora";
+    tl_str_printf(&path, "%s/%s", run, folder);
     bool ok = !path.failed && tl_file_make_folder(path.data, err);
     tl_str_append(&path, "/pytorch_lora_weights.safetensors");
     ok = ok && !path.failed && tl_lora_write_diffusers(file, path.data, &wp, err);
-    kohya_path(run, &path);
+    kohya_path(run, folder, &path);
     ok = ok && !path.failed && tl_lora_write_kohya(file, what->model, path.data, &wp, err);
     tl_str_finish(&path);
     return ok || tl_err_set(err, TL_FAIL, "out of memory");

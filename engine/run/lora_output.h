@@ -1,5 +1,5 @@
-/* A trained LoRA as files: what a run leaves under lora/, in the two forms that other programs read
- * (../shared/specs/lora.md, section 6). */
+/* A trained LoRA as files: what a run leaves under lora/, in the two forms that other programs read: the
+ * diffusers form for diffusers, the kohya form for ComfyUI and A1111. */
 #ifndef TL_RUN_LORA_OUTPUT_H
 #define TL_RUN_LORA_OUTPUT_H
 
@@ -20,9 +20,10 @@ struct tl_lora_output {
                                           part; NULL, or several parts: every layer's full name */
     enum tl_st_dtype dtype;            /* TL_ST_F32, F16 or BF16 */
     bool xl;                           /* the pipeline has two text encoders */
+    const char *folder;                /* within the run; NULL: "lora" */
 };
 
-/* RUN/lora/pytorch_lora_weights.safetensors and RUN/lora/NAME.kohya.safetensors, NAME being the run
+/* RUN/FOLDER/pytorch_lora_weights.safetensors and RUN/FOLDER/NAME.kohya.safetensors, NAME being the run
  * folder's. Each file appears whole or not at all. */
 bool tl_lora_output_save(const char *run_folder, const struct tl_lora_output *what, struct tl_err *err);
 

@@ -7,9 +7,8 @@
 
 #include <tiller/log.h>
 
-#include "io/file.h"
-#include "models/lora_file.h"
 #include "run/checkpoint.h"
+#include "run/lora_output.h"
 
 /* Host bytes of a checkpoint; the same list saves and loads, so all of them are writable. */
 struct blobs {
@@ -58,45 +57,21 @@ static void list_blobs(struct tl_tune *r, struct blobs *b)
     add_blob(b, "epoch_sums", &r->at, sizeof r->at);
 }
 
-/* The run's own name, for people who gather adapters in one folder. */
-static void kohya_name(const char *folder, const char *run, struct tl_str *out)
-{
-    size_t n = strlen(run);
-    while (n > 0 && run[n - 1] == '/') n--;
-    size_t first = n;
-    while (first > 0 && run[first - 1] != '/') first--;
-    bool named = n > first && run[first] != '.';
-    tl_str_printf(out, "%s/%.*s.kohya.safetensors", folder, named ? (int)(n - first) : 6,
-                  named ? run + first : "tiller");
-}
-
 /* `folder`: "lora", or "lora-best". */
 static bool save_adapter(struct tl_tune *r, const char *folder, struct tl_err *err)
 {
-    struct tl_str path = {0}, name = {0};
-    struct tl_lora_file file = {0};
-    struct tl_lora_model model = {.part = {[TL_LORA_UNET] = r->pipeline->unet->layout}};
     const struct tl_lora_spec *lora = r->trainer->p.lora;
-    bool ok = tl_run_folder_path(r->t.folder, folder, &path, err) && tl_file_make_folder(path.data, err) &&
-              tl_lora_file_from_store(r->trainer->weights, &model, TL_LORA_UNET, lora->alpha / lora->rank,
-                                      &file, err);
-    struct tl_lora_write_params wp = {.dtype = TL_ST_F32,
-                                      .targets = lora->targets,
-                                      .n_targets = (size_t)lora->n_targets,
-                                      .xl = r->pipeline->xl};
-    if (ok) {
-        tl_str_append(&path, "/pytorch_lora_weights.safetensors");
-        ok = tl_lora_write_diffusers(&file, path.data, &wp, err);
-    }
-    if (ok) {
-        kohya_name(folder, r->t.folder->path, &name);
-        ok = !name.failed && tl_run_folder_path(r->t.folder, name.data, &path, err) &&
-             tl_lora_write_kohya(&file, &model, path.data, &wp, err);
-    }
-    tl_lora_file_finish(&file);
-    tl_str_finish(&path);
-    tl_str_finish(&name);
-    return ok || tl_err_set(err, TL_FAIL, "out of memory");
+    const struct tl_lora_model model = {.part = {[TL_LORA_UNET] = r->pipeline->unet->layout}};
+    const struct tl_lora_output_part part = {r->trainer->weights, TL_LORA_UNET, lora->alpha / lora->rank};
+    return tl_lora_output_save(r->t.folder->path,
+                               &(struct tl_lora_output){.parts = &part,
+                                                        .n_parts = 1,
+                                                        .model = &model,
+                                                        .spec = lora,
+                                                        .dtype = TL_ST_F32,
+                                                        .xl = r->pipeline->xl,
+                                                        .folder = folder},
+                               err);
 }
 
 static bool save_adapters(struct tl_tune *r, bool best, struct tl_err *err)
