@@ -72,7 +72,7 @@ static void list_layers(void)
 /* A LoRA of rank 2 on all these layers, alpha 1, in memory. */
 static struct tl_lora_file make_lora(const struct tl_lora_layouts *l)
 {
-    static float values[2 * 8192];
+    static float values[2 * 10240]; /* the widest: ff.net.0.proj */
     struct tl_lora_file f = {.dtype = TL_ST_F32};
     f.layers = tl_arena_alloc(&f.arena, N_LAYERS, sizeof *f.layers);
     assert_non_null(f.layers);
