@@ -87,9 +87,8 @@ static bool leave(struct tl_tune *r, struct tl_err *err)
 {
     struct tl_err why = {0};
     if (!tl_tune_save(r, false, &why)) return tl_err_set(err, why.code, "%s", why.text);
-    return tl_err_set(err, TL_INTERRUPTED,
-                      "training was interrupted after epoch %d; go on with: tiller train --resume %s",
-                      r->epoch, r->t.folder->path);
+    return tl_err_set(err, TL_INTERRUPTED, "training was interrupted %s epoch %d",
+                      r->in_epoch ? "in the midst of" : "after", r->in_epoch ? r->epoch + 1 : r->epoch);
 }
 
 /* What an interrupt ended stands in a checkpoint; everything else is an error as it is. */
