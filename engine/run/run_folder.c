@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,34 +49,77 @@ bool tl_run_folder_is_run(const char *path)
     return found;
 }
 
+struct holder {
+    long pid; /* 0: not known */
+    char host[128], since[64];
+};
+
+static struct holder read_holder(int fd)
+{
+    struct holder h = {0};
+    char line[256] = "";
+    ssize_t n = pread(fd, line, sizeof line - 1, 0);
+    line[n > 0 ? n : 0] = 0;
+    if (!strchr(line, '\n') || sscanf(line, "%ld %127s %63s", &h.pid, h.host, h.since) != 3) h.pid = 0;
+    return h;
+}
+
+static void own_host(char out[128])
+{
+    memset(out, 0, 128);
+    if (gethostname(out, 127) != 0 || !out[0]) strcpy(out, "?");
+}
+
+static bool is_gone(const struct holder *h)
+{
+    char host[128];
+    own_host(host);
+    return h->pid > 0 && strcmp(h->host, host) == 0 && kill((pid_t)h->pid, 0) != 0 && errno == ESRCH;
+}
+
 /* The holder writes its line right after it got the lock: a reader that comes between waits a little for it.
  */
 static bool say_busy(int fd, const char *path, struct tl_err *err)
 {
-    char line[256] = "", host[128] = "", since[64] = "";
-    long pid = 0;
-    for (int attempt = 0; attempt < 20 && !pid; attempt++) {
-        ssize_t n = pread(fd, line, sizeof line - 1, 0);
-        line[n > 0 ? n : 0] = 0;
-        if (!strchr(line, '\n') || sscanf(line, "%ld %127s %63s", &pid, host, since) != 3) {
-            pid = 0;
-            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-        }
+    struct holder h = read_holder(fd);
+    for (int attempt = 0; attempt < 20 && !h.pid; attempt++) {
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        h = read_holder(fd);
     }
-    if (!pid)
+    if (!h.pid)
         return tl_err_set(err, TL_BUSY,
                           "%s: another process works in this folder; wait for it, or choose another folder",
                           path);
+    if (is_gone(&h))
+        return tl_err_set(
+            err, TL_BUSY,
+            "%s: process %ld, which worked here since %s, is gone, but a child of it still holds "
+            "the folder; end that, or wait",
+            path, h.pid, h.since);
     return tl_err_set(
         err, TL_BUSY,
         "%s: process %ld on %s works in this folder since %s; wait for it, or choose another folder", path,
-        pid, host, since);
+        h.pid, h.host, h.since);
+}
+
+/* A killed process may leave children (decoders, external rewards) that hold the lock until they notice. */
+static bool lock_file(int fd)
+{
+    for (int attempt = 0;; attempt++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) return true;
+        if (errno != EWOULDBLOCK || attempt == 250) return false;
+        struct holder h = read_holder(fd);
+        if (!is_gone(&h)) break;
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+    errno = EWOULDBLOCK;
+    return false;
 }
 
 static bool write_holder(int fd)
 {
-    char line[256], host[128] = "", now[32];
-    if (gethostname(host, sizeof host - 1) != 0 || !host[0]) strcpy(host, "?");
+    char line[256], host[128], now[32];
+    own_host(host);
     int n = snprintf(line, sizeof line, "%ld %s %s\n", (long)getpid(), host, now_text(now));
     return ftruncate(fd, 0) == 0 && n > 0 && pwrite(fd, line, (size_t)n, 0) == n;
 }
@@ -90,7 +134,7 @@ static bool take_lock(struct tl_run_folder *f, struct tl_err *err)
         int reason = errno;
         tl_err_set(err, TL_OUTPUT, "%s: cannot open: %s%s", path.data, strerror(reason),
                    tl_file_advice(reason));
-    } else if (flock(f->lock, LOCK_EX | LOCK_NB) == 0) {
+    } else if (lock_file(f->lock)) {
         ok = write_holder(f->lock);
         int reason = errno;
         if (!ok)

@@ -6,7 +6,7 @@
  * (checkpoint.h) samples/         step-00001000/ ... run.lock         held with flock while a process works
  * here; process id, host and start inside
  *
- * The lock frees itself when its holder dies. Readers never need it. Errors: TL_BUSY for a held lock,
+ * The lock frees itself when its holder and the children that have its descriptors die. Readers never need it. Errors: TL_BUSY for a held lock,
  * TL_USAGE for a folder that is not what was asked for, TL_OUTPUT for what cannot be written, TL_BAD_INPUT
  * for a run.json that cannot be read. */
 #ifndef TL_RUN_RUN_FOLDER_H

@@ -145,6 +145,35 @@ static void test_lock(void **state)
     tl_run_folder_close(&f);
 }
 
+/* A killed holder whose child lives a little longer: the next one waits for that. */
+static void test_lock_of_a_child(void **state)
+{
+    struct tl_err err = {0};
+    const char *path = support_path(*state, "child");
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (!child) {
+        struct tl_run_folder *f = tl_run_folder_open(path, TL_RUN_AUTO, NULL);
+        if (f && fork() == 0) {
+            nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+            _exit(0);
+        }
+        if (!f || write(ready[1], "x", 1) != 1) _exit(1);
+        for (;;) pause();
+    }
+    char byte;
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close(ready[0]);
+    close(ready[1]);
+    struct tl_run_folder *f = tl_run_folder_open(path, TL_RUN_AUTO, &err);
+    check_ok(f != NULL, &err);
+    tl_run_folder_close(&f);
+}
+
 /* Many at once: exactly one gets in, and the others are told so while it is there. */
 static void test_race(void **state)
 {
@@ -295,13 +324,10 @@ static void test_samples(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_new_resume_auto),
-        cmocka_unit_test(test_each_kind_of_run_is_seen),
-        cmocka_unit_test(test_leftovers),
-        cmocka_unit_test(test_lock),
-        cmocka_unit_test(test_race),
-        cmocka_unit_test(test_about),
-        cmocka_unit_test(test_about_missing_input),
+        cmocka_unit_test(test_new_resume_auto), cmocka_unit_test(test_each_kind_of_run_is_seen),
+        cmocka_unit_test(test_leftovers),       cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_lock_of_a_child), cmocka_unit_test(test_race),
+        cmocka_unit_test(test_about),           cmocka_unit_test(test_about_missing_input),
         cmocka_unit_test(test_samples),
     };
     return cmocka_run_group_tests(tests, support_folder_make, support_folder_remove);
