@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <tiller/log.h>
+#include <tiller/report.h>
 
 #include "base/clock.h"
 #include "io/draw.h"
@@ -141,5 +142,6 @@ static bool draw_curve(struct tl_tune *r, struct tl_err *err)
 bool tl_tune_report(struct tl_tune *r, struct tl_err *err)
 {
     return write_result(r, err) && draw_before_after(r, &r->trained, "before_after.png", err) &&
-           draw_before_after(r, &r->others, "before_after_others.png", err) && draw_curve(r, err);
+           draw_before_after(r, &r->others, "before_after_others.png", err) && draw_curve(r, err) &&
+           tl_run_metrics_sync(r->metrics, err) && tl_report_write(r->t.folder->path, err);
 }

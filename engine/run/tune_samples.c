@@ -124,6 +124,7 @@ static bool write_grid(struct tl_tune *r, const struct tl_tune_eval *e, bool sta
     snprintf(tag, sizeof tag, "samples/%s", e->name);
     bool ok = !path.failed && draw_grid(r, e, start, &grid, err) &&
               tl_image_encode_png(&grid, NULL, 0, &png, &n, err) && tl_file_write(path.data, png, n, err);
+    if (ok) tl_run_metrics_image(r->metrics, tag, r->epoch, png, n, grid.width, grid.height);
     free(png);
     tl_image_finish(&grid);
     tl_str_finish(&path);
