@@ -12,6 +12,7 @@ enum {
     MOST_DOTS = 40,    /* a series of no more points shows them */
     LEAST_SMOOTH = 50, /* points from which a smooth series gets its mean */
     LABEL_STEP = 12,   /* between end labels */
+    LABEL_WIDTH = 45,  /* labels further apart do not meet */
     MOST_LABELS = 24,
 };
 
@@ -189,20 +190,35 @@ static bool ends_early(const struct chart *c, const struct line *l)
     return l->x[l->n - 1] < c->x.hi - 0.12 * (c->x.hi - c->x.lo);
 }
 
-/* The last values stand behind their lines' ends, pushed apart where they would meet. */
+/* Labels that are placed already; a new one moves down until it meets none. */
+struct labels {
+    double x[MOST_LABELS], y[MOST_LABELS];
+    size_t n;
+};
+
+static double free_place(struct labels *p, double x, double y)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        if (fabs(p->x[i] - x) > LABEL_WIDTH || fabs(p->y[i] - y) >= LABEL_STEP) continue;
+        y = p->y[i] + LABEL_STEP;
+        i = (size_t)-1; /* from the beginning: it may meet another one now */
+    }
+    p->x[p->n] = x;
+    p->y[p->n++] = y;
+    return y;
+}
+
+/* The last values stand behind their lines' ends, from the top down, pushed apart where they would meet. */
 static void draw_ends(struct tl_str *out, const struct chart *c)
 {
     const struct line *ends[MOST_LABELS];
+    struct labels placed = {.n = 0};
     double y[MOST_LABELS];
     size_t n = 0;
     for (size_t s = 0; s < c->what->n_series && n < MOST_LABELS; s++) {
         const struct line *l = &c->lines[s];
         if (l->n == 0 || l->from->faint) continue;
         double at = tl_svg_axis_place(&c->y, last_of(l));
-        if (ends_early(c, l)) {
-            put_end(out, c, l, tl_svg_axis_place(&c->x, l->x[l->n - 1]) + 5, at);
-            continue;
-        }
         size_t k = n++;
         for (; k > 0 && y[k - 1] > at; k--) {
             y[k] = y[k - 1];
@@ -211,10 +227,10 @@ static void draw_ends(struct tl_str *out, const struct chart *c)
         y[k] = at;
         ends[k] = l;
     }
-    for (size_t k = 1; k < n; k++) y[k] = fmax(y[k], y[k - 1] + LABEL_STEP);
-    if (n) y[n - 1] = fmin(y[n - 1], c->y.from);
-    for (size_t k = n; k-- > 1;) y[k - 1] = fmin(y[k - 1], y[k] - LABEL_STEP);
-    for (size_t k = 0; k < n; k++) put_end(out, c, ends[k], c->x.to + 5, y[k]);
+    for (size_t k = 0; k < n; k++) {
+        double x = ends_early(c, ends[k]) ? tl_svg_axis_place(&c->x, ends[k]->x[ends[k]->n - 1]) : c->x.to;
+        put_end(out, c, ends[k], x + 5, free_place(&placed, x, y[k]));
+    }
 }
 
 static void draw_marks(struct tl_str *out, const struct chart *c)

@@ -109,12 +109,13 @@ static bool add_series(const struct tl_report_run *r, const struct curve *c, str
     return true;
 }
 
-static size_t add_marks(const struct tl_report_run *r, struct tl_svg_mark marks[MOST_MARKS])
+static size_t add_marks(struct tl_report_run *r, struct tl_svg_mark marks[MOST_MARKS])
 {
     size_t n = 0;
-    int64_t best = -1;
-    if (tl_json_int(tl_json_get(r->about, "best"), "step", -1, &best, NULL) && best >= 0)
-        marks[n++] = (struct tl_svg_mark){(double)best, "best"};
+    const char *metric;
+    double value;
+    int64_t best = tl_report_best(r, &value, &metric);
+    if (best >= 0) marks[n++] = (struct tl_svg_mark){(double)best, "best"};
     for (size_t i = 0; i < r->n_warnings && n < MOST_MARKS; i++)
         if (r->warnings[i].step >= 0) marks[n++] = (struct tl_svg_mark){(double)r->warnings[i].step, NULL};
     return n;
@@ -150,6 +151,15 @@ static void figure(struct tl_str *out, const struct tl_svg_chart *chart, const c
     tl_str_append(out, "</figure>\n");
 }
 
+/* Without weights and penalties the loss is the mean squared error: one chart is enough then. */
+static bool repeats_loss(const struct tl_report_run *r, const struct panel *p)
+{
+    const struct tl_report_column *loss = tl_report_column(r, "train", "loss"),
+                                  *mse = tl_report_column(r, "train", "mse");
+    return strcmp(p->curves[0].column, "mse") == 0 && loss && mse && loss->n == mse->n &&
+           memcmp(loss->y, mse->y, loss->n * sizeof *loss->y) == 0;
+}
+
 static void draw_panel(struct tl_str *out, struct tl_report_run *r, const struct panel *p, const char *detail)
 {
     struct tl_svg_series series[MOST_CURVES];
@@ -167,7 +177,7 @@ static void draw_panel(struct tl_str *out, struct tl_report_run *r, const struct
                                  .x_lo = first_step(r),
                                  .x_hi = (double)r->last_step,
                                  .percent = p->percent};
-    if (n) figure(out, &chart, p->note, detail);
+    if (n && !repeats_loss(r, p)) figure(out, &chart, p->note, detail);
     for (size_t i = 0; i < MOST_CURVES; i++) free(errors[i]);
 }
 

@@ -77,10 +77,11 @@ double tl_report_seconds(const struct tl_report_run *r)
 const char *tl_report_state(struct tl_report_run *r)
 {
     int64_t total = 0;
-    const char *unit = tl_report_unit(r), *text, *model = tl_path_join_in(&r->arena, r->path, "model");
+    const char *unit = tl_report_unit(r), *text, *model = tl_path_join_in(&r->arena, r->path, "model"),
+               *lora = tl_path_join_in(&r->arena, r->path, "lora");
     if (!tl_json_int(r->config, strcmp(unit, "epoch") == 0 ? "epochs" : "steps", 0, &total, NULL)) total = 0;
     bool through = total > 0 && r->last_step >= total;
-    if (r->result || (through && model && tl_file_is_folder(model)))
+    if (r->result || (through && model && lora && (tl_file_is_folder(model) || tl_file_is_folder(lora))))
         text = tl_arena_printf(&r->arena, "finished at %s %lld", unit, (long long)r->last_step);
     else if (r->last_step < 0)
         text = "begun, no metrics yet";
@@ -209,12 +210,16 @@ void tl_report_settings(struct tl_str *out, struct tl_report_run *r)
     tl_str_append(out, "</table></section>\n");
 }
 
-/* A key of any run whose values are not the same in all. */
+/* Whether runs that have the key disagree about it; other methods have other settings. */
 static bool differs(struct tl_report_run *runs, size_t n, const char *key)
 {
-    const char *first = tl_report_config(&runs[0], key);
-    for (size_t i = 1; i < n; i++)
-        if (strcmp(first, tl_report_config(&runs[i], key)) != 0) return true;
+    const char *first = NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (!cJSON_GetObjectItemCaseSensitive(runs[i].config, key)) continue;
+        const char *text = tl_report_config(&runs[i], key);
+        if (first && strcmp(first, text) != 0) return true;
+        first = text;
+    }
     return false;
 }
 
@@ -228,7 +233,9 @@ static bool seen_before(struct tl_report_run *runs, size_t run, const char *key)
 void tl_report_setting_differences(struct tl_str *out, struct tl_report_run *runs, size_t n)
 {
     size_t same = 0, different = 0;
-    tl_str_append(out, "<section><h2>Settings that differ</h2><div class=\"wide\"><table>\n<tr><th></th>");
+    tl_str_append(
+        out,
+        "<section><h2>Settings that differ</h2><div class=\"wide\"><table class=\"differ\">\n<tr><th></th>");
     for (size_t i = 0; i < n; i++) {
         tl_str_append(out, "<th>");
         tl_html_text_cut(out, runs[i].name, 60);
@@ -250,14 +257,19 @@ void tl_report_setting_differences(struct tl_str *out, struct tl_report_run *run
             tl_str_append(out, "</th>");
             for (size_t i = 0; i < n; i++) {
                 tl_str_append(out, "<td>");
-                tl_html_text_cut(out, tl_report_config(&runs[i], value->string), 300);
+                if (cJSON_GetObjectItemCaseSensitive(runs[i].config, value->string))
+                    tl_html_text_cut(out, tl_report_config(&runs[i], value->string), 300);
+                else
+                    tl_str_append(out, "<span class=\"dim\">\xe2\x80\x93</span>");
                 tl_str_append(out, "</td>");
             }
             tl_str_append(out, "</tr>\n");
         }
     }
-    tl_str_printf(out, "</table></div><p class=\"dim\">%zu differ, %zu are the same in all.</p></section>\n",
-                  different, same);
+    tl_str_printf(
+        out,
+        "</table></div><p class=\"dim\">%zu differ, %zu are the same in all that have them.</p></section>\n",
+        different, same);
 }
 
 /* ---- results ---- */
@@ -321,10 +333,11 @@ void tl_report_results(struct tl_str *out, struct tl_report_run *r)
     struct tl_str list = {0};
     struct tl_arena *a = &r->arena;
     const char *model = tl_path_join_in(a, r->path, "model"), *name = quoted(a, r->name),
-               *base = quoted(a, *tl_report_config(r, "model") ? tl_report_config(r, "model") : "MODEL"),
-               *lora = tl_arena_printf(a, "%s/lora/pytorch_lora_weights.safetensors", name);
-    size_t adapters = list_adapters(&list, r, "lora", "the last LoRA") +
-                      list_adapters(&list, r, "lora-best", "the LoRA of the best reading");
+               *base = quoted(a, *tl_report_config(r, "model") ? tl_report_config(r, "model") : "MODEL");
+    size_t adapters = list_adapters(&list, r, "lora", "the last LoRA"),
+           best = list_adapters(&list, r, "lora-best", "the LoRA of the best reading");
+    const char *folder = best ? "lora-best" : "lora",
+               *lora = tl_arena_printf(a, "%s/%s/pytorch_lora_weights.safetensors", name, folder);
     bool has_model = model && tl_file_is_folder(model);
     if (has_model) {
         tl_str_append(&list, "<li><code>");
@@ -335,7 +348,7 @@ void tl_report_results(struct tl_str *out, struct tl_report_run *r)
         tl_str_append(out, "<section><h2>Use the results</h2><ul>\n");
         tl_str_append_n(out, list.data, list.len);
         tl_str_append(out, "</ul>\n");
-        if (adapters) {
+        if (adapters + best) {
             command(out, "Draw with it:",
                     tl_arena_printf(a,
                                     "tiller sample --model %s --lora %s --prompt 'what to draw' -n 4 -o out/",
@@ -343,8 +356,8 @@ void tl_report_results(struct tl_str *out, struct tl_report_run *r)
             command(out, "In Python:",
                     tl_arena_printf(a,
                                     "pipe = diffusers.DiffusionPipeline.from_pretrained(\"%s\")\n"
-                                    "pipe.load_lora_weights(\"%s/lora\")",
-                                    tl_report_config(r, "model"), r->name));
+                                    "pipe.load_lora_weights(\"%s/%s\")",
+                                    tl_report_config(r, "model"), r->name, folder));
             command(out, "Baked into the model, or in another form:",
                     tl_arena_printf(a,
                                     "tiller merge --model %s --lora %s -o merged/\n"

@@ -1,4 +1,5 @@
 /* A run's page. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,16 +11,16 @@
 
 static void best_reading(struct tl_str *out, struct tl_report_run *r)
 {
-    const cJSON *best = tl_json_get(r->about, "best"), *value = tl_json_get(best, "value");
-    int64_t step = -1;
+    const char *metric;
+    double value;
+    int64_t step = tl_report_best(r, &value, &metric);
     char number[TL_SVG_LABEL];
-    if (!tl_json_int(best, "step", -1, &step, NULL) || step < 0) return;
-    tl_str_printf(out, " <span class=\"state\">best reading: %s %lld", tl_report_unit(r), (long long)step);
-    if (cJSON_IsNumber(value)) {
-        const char *metric = tl_report_value_text(&r->arena, tl_json_get(best, "metric"));
-        tl_svg_number(value->valuedouble, false, number);
-        tl_str_append(out, ", ");
-        tl_html_text_cut(out, strcmp(metric, "held_out") == 0 ? "held-out reward" : metric, 40);
+    if (step < 0) return;
+    tl_str_printf(out, " <span class=\"state\">best at %s %lld", tl_report_unit(r), (long long)step);
+    if (isfinite(value)) {
+        tl_svg_number(value, false, number);
+        tl_str_append(out, ": ");
+        tl_html_text_cut(out, metric, 40);
         tl_str_printf(out, " %s", number);
     }
     tl_str_append(out, "</span>");

@@ -31,6 +31,11 @@ const char *tl_report_set_name(const char *set);
 /* "clip:shapes-clip" of the trained reward, or of the held-out one; no folders of this machine. */
 const char *tl_report_reward_name(struct tl_report_run *run, bool held_out);
 
+/* The best reading, or the best validation: its step, -1 where there is none; its value (NaN: none), what it
+ * is of. */
+int64_t tl_report_best(struct tl_report_run *run, double *out_value, const char **out_metric);
+
+/* Tiles of the changes; of a run without readings, its summary.txt. */
 void tl_report_tiles(struct tl_str *out, struct tl_report_run *run);
 void tl_report_warnings(struct tl_str *out, struct tl_report_run *run);
 void tl_report_histograms(struct tl_str *out, struct tl_report_run *run);

@@ -19,7 +19,7 @@ enum {
 struct album {
     struct tl_str *out;
     struct tl_report_run *run;
-    size_t bytes;
+    size_t bytes, n_pairs;
 };
 
 /* Whether it went in: absent and foreign files do not, nor what no longer fits. */
@@ -54,7 +54,7 @@ static void put_score(struct tl_str *out, const struct tl_report_sample *s)
 }
 
 static bool put_picture(struct album *a, const struct tl_report_reading *reading,
-                        const struct tl_report_sample *s, const char *when)
+                        const struct tl_report_sample *s)
 {
     size_t length = a->out->len;
     tl_str_append(a->out, "<figure>");
@@ -62,7 +62,7 @@ static bool put_picture(struct album *a, const struct tl_report_reading *reading
         if (!a->out->failed) a->out->len = length;
         return false;
     }
-    tl_str_printf(a->out, "<figcaption>%s", when);
+    tl_str_append(a->out, "<figcaption>");
     put_score(a->out, s);
     tl_str_append(a->out, "</figcaption></figure>");
     return true;
@@ -70,13 +70,13 @@ static bool put_picture(struct album *a, const struct tl_report_reading *reading
 
 static void put_change(struct tl_str *out, const struct tl_report_sample *a, const struct tl_report_sample *b)
 {
-    double change = b->reward - a->reward;
-    if (isfinite(change))
-        tl_str_printf(out, "<b class=\"delta %s\">%+.3f</b>",
-                      change > 0   ? "up"
-                      : change < 0 ? "down"
-                                   : "same",
-                      change);
+    double change = b->reward - a->reward, shown = fabs(change) < 0.0005 ? 0 : change;
+    if (!isfinite(change)) return;
+    tl_str_printf(out, "<b class=\"delta %s\">%+.3f</b>",
+                  shown > 0   ? "up"
+                  : shown < 0 ? "down"
+                              : "same",
+                  shown);
 }
 
 /* ---- before and after ---- */
@@ -92,8 +92,8 @@ static bool put_pair(struct album *album, const struct tl_report_sample *a, cons
     struct tl_str *out = album->out;
     size_t length = out->len;
     tl_str_append(out, "<div class=\"pair\">");
-    if (!put_picture(album, tl_report_first(album->run), a, "before ") ||
-        !put_picture(album, tl_report_last(album->run), b, "after ")) {
+    if (!put_picture(album, tl_report_first(album->run), a) ||
+        !put_picture(album, tl_report_last(album->run), b)) {
         if (!out->failed) out->len = length;
         return false;
     }
@@ -102,47 +102,86 @@ static bool put_pair(struct album *album, const struct tl_report_sample *a, cons
     return true;
 }
 
-/* Prompts not trained on come first: their set's name sorts before "trained". */
-static void before_after(struct album *album)
+/* The end of the run of samples from `i` that are of one set, or of one prompt of it. */
+static size_t end_of(const struct tl_report_reading *reading, size_t i, bool prompt)
 {
-    struct tl_report_run *r = album->run;
-    struct tl_str *out = album->out;
-    const struct tl_report_reading *first = tl_report_first(r), *last = tl_report_last(r);
-    const struct tl_report_sample *open = NULL;
-    size_t n = 0, left = 0;
-    for (size_t i = 0; first && last && i < last->n; i++) {
-        const struct tl_report_sample *b = &last->samples[i];
-        if (!is_kept(first, b)) continue;
-        if (n == MOST_PAIRS) {
-            left++;
-            continue;
-        }
-        if (n == 0)
-            tl_str_printf(
-                out,
-                "<section><h2>Pictures, before and after</h2><p class=\"dim\">The same prompt, seed "
-                "and noise: the untouched model on the left, %s %lld on the right; under each its "
-                "reward%s, and the change.</p>\n",
-                tl_report_unit(r), (long long)last->step,
-                isfinite(b->held_out) ? ", in brackets the held-out one" : "");
-        if (!open || strcmp(open->set, b->set) != 0 || open->prompt_index != b->prompt_index) {
-            tl_str_append(out, open ? "</div></article>\n" : "");
-            if (!open || strcmp(open->set, b->set) != 0) {
-                tl_str_append(out, open ? "</div><h3>" : "<h3>");
-                tl_html_text_cut(out, tl_report_set_name(b->set), 60);
-                tl_str_append(out, "</h3><div class=\"album\">\n");
-            }
-            tl_str_append(out, "<article class=\"card\"><p class=\"prompt\"><bdi>");
-            tl_html_text_cut(out, b->prompt, 300);
-            tl_str_append(out, "</bdi></p><div class=\"pairs\">");
-        }
-        open = b;
-        if (!put_pair(album, tl_report_pair(first, b), b)) left++;
-        n++;
+    const struct tl_report_sample *from = &reading->samples[i];
+    for (; i < reading->n; i++) {
+        const struct tl_report_sample *s = &reading->samples[i];
+        if (strcmp(s->set, from->set) != 0 || (prompt && s->prompt_index != from->prompt_index)) break;
     }
-    if (open) tl_str_append(out, "</div></article></div>\n");
-    if (left) tl_str_printf(out, "<p class=\"dim\">%zu more pairs in samples/.</p>", left);
-    if (n) tl_str_append(out, "</section>\n");
+    return i;
+}
+
+static size_t count_kept(const struct tl_report_run *r, size_t from, size_t to, bool prompts)
+{
+    const struct tl_report_reading *first = tl_report_first(r), *last = tl_report_last(r);
+    size_t n = 0;
+    for (size_t i = from; i < to; i++) {
+        if (!is_kept(first, &last->samples[i])) continue;
+        n++;
+        if (prompts) i = end_of(last, i, true) - 1;
+    }
+    return n;
+}
+
+static void one_prompt(struct album *a, size_t from, size_t to, size_t most)
+{
+    const struct tl_report_reading *first = tl_report_first(a->run), *last = tl_report_last(a->run);
+    tl_str_append(a->out, "<article class=\"card\"><p class=\"prompt\"><bdi>");
+    tl_html_text_cut(a->out, last->samples[from].prompt, 300);
+    tl_str_append(a->out, "</bdi></p><div class=\"pairs\"><div class=\"pair dim\"><small>before</small>"
+                          "<small>after</small></div>");
+    for (size_t i = from; i < to && most > 0; i++) {
+        const struct tl_report_sample *b = &last->samples[i];
+        if (is_kept(first, b) && put_pair(a, tl_report_pair(first, b), b)) {
+            a->n_pairs++;
+            most--;
+        }
+    }
+    tl_str_append(a->out, "</div></article>\n");
+}
+
+/* `most` pairs, as many of each prompt. */
+static void one_set(struct album *a, size_t from, size_t to, size_t most)
+{
+    const struct tl_report_reading *last = tl_report_last(a->run);
+    size_t prompts = count_kept(a->run, from, to, true), each = prompts < most ? most / prompts : 1;
+    tl_str_append(a->out, "<h3>");
+    tl_html_text_cut(a->out, tl_report_set_name(last->samples[from].set), 60);
+    tl_str_append(a->out, "</h3><div class=\"album\">\n");
+    for (size_t i = from, end, shown = 0; i < to && shown < most; i = end) {
+        end = end_of(last, i, true);
+        if (count_kept(a->run, i, end, false) == 0) continue;
+        one_prompt(a, i, end, each);
+        shown += each;
+    }
+    tl_str_append(a->out, "</div>\n");
+}
+
+/* Prompts not trained on come first: their set's name sorts before "trained". */
+static void before_after(struct album *a)
+{
+    struct tl_report_run *r = a->run;
+    const struct tl_report_reading *last = tl_report_first(r) ? tl_report_last(r) : NULL;
+    size_t kept = last ? count_kept(r, 0, last->n, false) : 0, sets = 0;
+    if (kept == 0) return;
+    tl_str_printf(
+        a->out,
+        "<section><h2>Pictures, before and after</h2><p class=\"dim\">The same prompt, seed and "
+        "noise: the untouched model on the left, %s %lld on the right; under each its reward%s, and "
+        "the change.</p>\n",
+        tl_report_unit(r), (long long)last->step,
+        isfinite(last->samples[0].held_out) ? ", in brackets the held-out one" : "");
+    for (size_t i = 0; i < last->n; i = end_of(last, i, false))
+        sets += count_kept(r, i, end_of(last, i, false), false) > 0;
+    for (size_t i = 0, end; i < last->n && sets <= MOST_PAIRS; i = end) {
+        end = end_of(last, i, false);
+        if (count_kept(r, i, end, false) > 0) one_set(a, i, end, MOST_PAIRS / sets);
+    }
+    if (kept > a->n_pairs)
+        tl_str_printf(a->out, "<p class=\"dim\">%zu more in samples/.</p>", kept - a->n_pairs);
+    tl_str_append(a->out, "</section>\n");
 }
 
 /* ---- best and worst ---- */
@@ -180,7 +219,7 @@ static void row_of_ends(struct album *a, const struct tl_report_reading *reading
         const struct tl_report_sample *s = list[worst ? n - 1 - i : i];
         size_t length = a->out->len;
         tl_str_append(a->out, "<article class=\"card\">");
-        if (put_picture(a, reading, s, "")) {
+        if (put_picture(a, reading, s)) {
             tl_str_append(a->out, "<p class=\"prompt\"><bdi>");
             tl_html_text_cut(a->out, s->prompt, 160);
             tl_str_append(a->out, "</bdi></p></article>\n");
@@ -213,14 +252,13 @@ static void best_and_worst(struct album *a)
 static void put_grid(struct album *a, const char *path, const char *caption)
 {
     size_t length = a->out->len;
-    tl_str_append(a->out, "<figure class=\"card grid\">");
-    if (put_png(a, path, caption)) {
-        tl_str_append(a->out, "<figcaption>");
-        tl_html_text(a->out, caption);
-        tl_str_append(a->out, "</figcaption></figure>\n");
-    } else if (!a->out->failed) {
+    tl_str_append(a->out, "<figure class=\"card grid\"><figcaption>");
+    tl_html_text(a->out, caption);
+    tl_str_append(a->out, "</figcaption>");
+    if (put_png(a, path, caption))
+        tl_str_append(a->out, "</figure>\n");
+    else if (!a->out->failed)
         a->out->len = length;
-    }
 }
 
 /* Evenly spaced readings, the first and the last among them. */

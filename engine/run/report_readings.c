@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/file.h"
 #include "io/html.h"
 #include "io/svg_axis.h"
 #include "io/svg_chart.h"
@@ -113,6 +114,19 @@ static bool of_metrics(const struct tl_report_run *r, const char *set, bool held
     return true;
 }
 
+/* Prompts not trained on first, the trained reward before the held-out one. */
+static void sort_changes(struct tl_report_change *c, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        for (size_t k = i; k > 0; k--) {
+            int by_set = strcmp(c[k - 1].set, c[k].set), by_reward = strcmp(c[k].reward, c[k - 1].reward);
+            if (by_set < 0 || (by_set == 0 && by_reward <= 0)) break;
+            struct tl_report_change swap = c[k];
+            c[k] = c[k - 1];
+            c[k - 1] = swap;
+        }
+}
+
 size_t tl_report_changes(struct tl_report_run *r, struct tl_report_change out[TL_REPORT_CHANGES])
 {
     static const char *const sets[] = {"others", "trained"};
@@ -123,6 +137,7 @@ size_t tl_report_changes(struct tl_report_run *r, struct tl_report_change out[TL
     {
         if (n < TL_REPORT_CHANGES && read_change(row, &out[n])) n++;
     }
+    sort_changes(out, n);
     bool given = n > 0;
     for (size_t i = 0; !given && i < 4; i++) {
         const char *set = sets[i / 2];
@@ -166,11 +181,42 @@ static bool looks_fooled(const struct tl_report_change *c, size_t n)
     return false;
 }
 
+/* {"step", "metric", "value"} of methods on rewards, {"step", "loss"} of those on data. */
+int64_t tl_report_best(struct tl_report_run *r, double *out_value, const char **out_metric)
+{
+    const cJSON *reading = tl_json_get(r->about, "best"), *data = tl_json_get(r->about, "best_validation");
+    const char *metric = "validation loss";
+    int64_t step = -1;
+    if (!tl_json_int(reading ? reading : data, "step", -1, &step, NULL)) step = -1;
+    if (!tl_json_double(reading ? reading : data, reading ? "value" : "loss", NAN, out_value, NULL))
+        *out_value = NAN;
+    if (reading) metric = tl_report_value_text(&r->arena, tl_json_get(reading, "metric"));
+    *out_metric = strcmp(metric, "held_out") == 0 ? "held-out reward" : metric;
+    return step;
+}
+
+static void summary(struct tl_str *out, struct tl_report_run *r)
+{
+    enum { MOST = 1 << 16 };
+    size_t n = 0;
+    const char *path = tl_path_join_in(&r->arena, r->path, "summary.txt");
+    char *text = path && tl_file_exists(path) ? (char *)tl_file_read(path, MOST, &n, NULL) : NULL;
+    if (text && n) {
+        tl_str_append(out, "<section><h2>Summary</h2><p>");
+        tl_html_text_cut(out, text, 4000);
+        tl_str_append(out, "</p></section>\n");
+    }
+    free(text);
+}
+
 void tl_report_tiles(struct tl_str *out, struct tl_report_run *r)
 {
     struct tl_report_change c[TL_REPORT_CHANGES];
     size_t n = tl_report_changes(r, c);
-    if (n == 0) return;
+    if (n == 0) {
+        summary(out, r);
+        return;
+    }
     tl_str_append(out, "<section><h2>Before and after</h2>\n");
     if (looks_fooled(c, n))
         tl_str_append(

@@ -37,17 +37,20 @@ static const char parts[] =
     ".pair>.delta{grid-column:1/3;text-align:center;font-size:.85rem}\n"
     "figure{margin:0}.pic img{display:block;width:100%;height:auto;border-radius:4px;background:var(--line)}"
     ".pic.px img{image-rendering:pixelated}.pic img{cursor:zoom-in}\n"
-    "article figcaption{font-size:.82rem;color:var(--dim);display:flex;justify-content:space-between;"
+    "article figcaption{font-size:.82rem;color:var(--dim);display:flex;justify-content:center;"
     "flex-wrap:wrap;gap:0 .4rem}.score{color:var(--ink);font-variant-numeric:tabular-nums}\n"
     ".ends{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,9.5rem),1fr))}"
     ".ends .prompt{margin:.3rem 0 0;font-size:.8rem}\n"
-    ".grids{display:grid;gap:.8rem}.grid .pic img{max-width:100%;width:auto}\n"
+    ".grids{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,23rem),1fr))}"
+    ".grid figcaption{font-size:.85rem;margin-bottom:.3rem}\n"
     "table{border-collapse:collapse;font-size:.88rem}th{text-align:left;font-weight:600}"
     "th,td{padding:.2rem .9rem .2rem 0;border-bottom:1px solid var(--line);vertical-align:top}\n"
     ".facts{width:100%}.facts th{width:12rem;max-width:40vw}.facts .default,.facts .default th"
     "{color:var(--dim);font-weight:400}.facts .default small{opacity:.75}.help{color:var(--dim)}\n"
     ".wide{overflow-x:auto}.wide td,.wide th{overflow-wrap:normal;white-space:nowrap}"
-    ".wide td{font-variant-numeric:tabular-nums}.wide th{white-space:normal;min-width:5rem;max-width:11rem}\n"
+    ".wide td{font-variant-numeric:tabular-nums}.differ "
+    "td{white-space:normal;overflow-wrap:anywhere;min-width:6rem;max-width:24rem}.wide "
+    "th{white-space:normal;min-width:5rem;max-width:11rem}\n"
     "pre{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.6rem .8rem;"
     "white-space:pre-wrap;font-size:.82rem;margin:.3rem 0 .8rem}code{font-size:.92em}\n"
     "details{margin:1rem 0}summary{cursor:pointer;color:var(--dim);margin-bottom:.6rem}\n"
@@ -61,7 +64,7 @@ static const char parts[] =
     "@media "
     "print{:root{--bg:#fff}body{max-width:none;padding:0;font-size:11px}.card,.pair,tr{break-inside:avoid}"
     "h2{break-after:avoid}.charts{grid-template-columns:1fr 1fr}.album{grid-template-columns:1fr 1fr 1fr}"
-    ".ends{grid-template-columns:repeat(6,1fr)}.tip,dialog{display:none}}\n";
+    ".ends{grid-template-columns:repeat(6,1fr)}.tip,dialog,details:not([open]){display:none}}\n";
 
 void tl_report_style(struct tl_str *out)
 {
@@ -70,10 +73,10 @@ void tl_report_style(struct tl_str *out)
     tl_str_append(out, tl_svg_style);
 }
 
-/* Pictures enlarge on a click; folds open for printing. */
+/* Pictures enlarge on a click. */
 const char tl_report_script[] =
     "(()=>{const d=document.createElement('dialog'),i=document.createElement('img');d.append(i);"
     "document.body.append(d);d.addEventListener('click',()=>d.close());\n"
     "document.addEventListener('click',e=>{const t=e.target;if(t.tagName!=='IMG'||!t.closest('.pic'))return;"
     "i.src=t.src;i.alt=t.alt;i.className=t.closest('.px')?'px':'';d.showModal()});\n"
-    "addEventListener('beforeprint',()=>document.querySelectorAll('details').forEach(x=>x.open=true))})();\n";
+    "})();\n";

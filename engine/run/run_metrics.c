@@ -13,10 +13,11 @@
 
 #include "base/str.h"
 #include "io/file.h"
+#include "io/html.h"
 #include "io/json.h"
 #include "run/run_events.h"
 
-enum { MOST_BYTES = 1 << 30 };
+enum { MOST_BYTES = 1 << 30, MOST_PICTURE = 64 << 20 };
 
 struct tl_run_metrics {
     char *path;                   /* owns */
@@ -179,6 +180,16 @@ void tl_run_metrics_image(struct tl_run_metrics *m, const char *tag, int64_t ste
     const struct tl_tb_image image = {
         .tag = tag, .width = width, .height = height, .channels = 3, .png = png, .n_bytes = n_bytes};
     tl_run_events_image(m->events, step, &image, wall_clock());
+}
+
+void tl_run_metrics_picture(struct tl_run_metrics *m, const char *tag, int64_t step, const char *png_path)
+{
+    size_t n;
+    int width, height;
+    uint8_t *png = tl_file_read(png_path, MOST_PICTURE, &n, NULL);
+    if (png && tl_html_png_size(png, n, &width, &height))
+        tl_run_metrics_image(m, tag, step, png, n, width, height);
+    free(png);
 }
 
 bool tl_run_metrics_sync(struct tl_run_metrics *m, struct tl_err *err)

@@ -41,6 +41,10 @@ bool tl_run_metrics_append(struct tl_run_metrics *metrics, const char *phase, in
 void tl_run_metrics_image(struct tl_run_metrics *metrics, const char *tag, int64_t step, const void *png,
                           size_t n_bytes, int width, int height);
 
+/* The same from a PNG file; one that cannot be read is left out. */
+void tl_run_metrics_picture(struct tl_run_metrics *metrics, const char *tag, int64_t step,
+                            const char *png_path);
+
 /* Down to the disk (the events: to the file). */
 bool tl_run_metrics_sync(struct tl_run_metrics *metrics, struct tl_err *err);
 

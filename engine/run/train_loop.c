@@ -4,6 +4,7 @@
 
 #include <tiller/interrupt.h>
 #include <tiller/log.h>
+#include <tiller/report.h>
 
 #include "base/clock.h"
 #include "run/train_loop_inner.h"
@@ -118,7 +119,8 @@ static bool run(struct tl_loop *l, struct tl_err *err)
             return tl_loop_save(l, err) && tl_interrupt_check("training", err);
     }
     report(l, true);
-    return l->task->save(l->task->self, tl_loop_weights(l), l->folder->path, err) && tl_loop_summary(l, err);
+    return l->task->save(l->task->self, tl_loop_weights(l), l->folder->path, err) &&
+           tl_loop_summary(l, err) && tl_report_write(l->folder->path, err);
 }
 
 static bool prepare(struct tl_loop *l, struct tl_device *d, struct tl_err *err)

@@ -42,6 +42,8 @@ static bool sample(struct tl_loop *l, struct tl_err *err)
     struct tl_str path = {0};
     bool ok = tl_run_folder_samples(l->folder, l->step, &path, err) &&
               l->task->sample(l->task->self, tl_loop_weights(l), path.data, err);
+    tl_str_append(&path, "/grid.png");
+    if (ok && !path.failed) tl_run_metrics_picture(l->metrics, "samples", l->step, path.data);
     tl_str_finish(&path);
     return ok;
 }

@@ -59,7 +59,7 @@ static void test_finished(void **state)
     HAS(page, "<h1>run</h1>");
     HAS(page, "prdp on <b>clip:shapes-clip</b>, from shapes");
     HAS(page, "finished at epoch 24");
-    HAS(page, "best reading: epoch 18, held-out reward 0.71");
+    HAS(page, "best at epoch 18: held-out reward 0.71");
     HAS(page, "0.7213 <span>\xe2\x86\x92</span> 0.8102");
     HAS(page, "+0.0889</b> \xc2\xb1 0.011 \xc2\xb7 significant");
     HAS(page, "no significant change");
@@ -157,7 +157,7 @@ static void test_damaged(void **state)
     char *page = read_page(support_path(run, "report.html"));
     assert_int_equal(count(page, "<div class=\"pair\">"), 23);
     HAS(page, "6 damaged lines or files of the run");
-    HAS(page, "1 more pair");
+    HAS(page, "1 more in samples/");
     free(page);
 }
 
@@ -179,8 +179,8 @@ static void test_bounds(void **state)
             append(support_path(run, "samples/step-%08d/rewards.jsonl", step), line);
         }
     char *page = report(run);
-    assert_int_equal(count(page, "<div class=\"pair\">"), 24);
-    HAS(page, "more pairs in samples/");
+    assert_int_equal(count(page, "<div class=\"pair\">"), 24); /* 12 of each set, one a prompt of the many */
+    HAS(page, "200 more in samples/");
     assert_true(count(page, "<img ") < 72);
     free(page);
 }
@@ -212,6 +212,13 @@ static void test_supervised(void **state)
     page = report(run);
     HAS(page, "finished at step 300");
     HAS(page, "run/model");
+    assert_null(strstr(page, "best at"));
+    free(page);
+    support_write(support_path(run, "run.json"), "{\"best_validation\":{\"step\":200,\"loss\":0.125}}");
+    support_write(support_path(run, "summary.txt"), "validation loss 0.125 at step 200, the <best>\n");
+    page = report(run);
+    HAS(page, "best at step 200: validation loss 0.125");
+    HAS(page, "0.125 at step 200, the &lt;best&gt;");
     free(page);
 }
 

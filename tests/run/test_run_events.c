@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "io/image.h"
 #include "io/tb_events.h"
 #include "run/run_metrics.h"
 #include "support_folder.h"
@@ -71,6 +72,7 @@ static void write_rows(const char *folder, int64_t resumed, int first, int last)
         check_ok(tl_run_metrics_append(m, "train", step, row, 2, &err), &err);
     }
     tl_run_metrics_image(m, "samples/grid", last, "png", 3, 4, 5);
+    tl_run_metrics_picture(m, "samples/absent", last, "no-such.png");
     tl_run_metrics_close(&m);
 }
 
@@ -110,6 +112,26 @@ static void test_lazy(void **state)
     tl_run_metrics_close(&m);
     list(*state, &files);
     assert_int_equal(files.n, 0);
+}
+
+static void test_picture(void **state)
+{
+    struct tl_err err = {0};
+    struct files files;
+    uint8_t bytes[4096];
+    size_t n;
+    struct tl_image image = {0};
+    check_ok(tl_image_init(&image, 8, 300, 3, &err), &err);
+    check_ok(tl_image_save_png(support_path(*state, "grid.png"), &image, NULL, 0, &err), &err);
+    tl_image_finish(&image);
+    struct tl_run_metrics *m = tl_run_metrics_open(*state, -1, &err);
+    check_ok(m != NULL, &err);
+    tl_run_metrics_picture(m, "grid", 7, support_path(*state, "grid.png"));
+    tl_run_metrics_close(&m);
+    list(*state, &files);
+    assert_int_equal(files.n, 1);
+    assert_int_equal(count_records(support_path(*state, "%s", files.name[0]), bytes, sizeof bytes, &n), 2);
+    assert_true(contains(bytes, n, "\x08\xac\x02\x10\x08\x18\x03\x22", 8)); /* 300 high, 8 wide, RGB */
 }
 
 /* A sync hands the waiting events to the file. */
@@ -218,7 +240,8 @@ static void test_full(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {IN_FOLDER(test_files), IN_FOLDER(test_lazy), IN_FOLDER(test_sync),
+    const struct CMUnitTest tests[] = {IN_FOLDER(test_files),   IN_FOLDER(test_lazy),
+                                       IN_FOLDER(test_picture), IN_FOLDER(test_sync),
                                        IN_FOLDER(test_failure), IN_FOLDER(test_full)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
