@@ -81,7 +81,10 @@ const char *tl_report_state(struct tl_report_run *r)
                *lora = tl_path_join_in(&r->arena, r->path, "lora");
     if (!tl_json_int(r->config, strcmp(unit, "epoch") == 0 ? "epochs" : "steps", 0, &total, NULL)) total = 0;
     bool through = total > 0 && r->last_step >= total;
-    if (r->result || (through && model && lora && (tl_file_is_folder(model) || tl_file_is_folder(lora))))
+    const char *stopped = tl_report_value_text(&r->arena, tl_json_get(r->result, "stopped"));
+    if (*stopped)
+        text = tl_arena_printf(&r->arena, "stopped at %s %lld: %s", unit, (long long)r->last_step, stopped);
+    else if (r->result || (through && model && lora && (tl_file_is_folder(model) || tl_file_is_folder(lora))))
         text = tl_arena_printf(&r->arena, "finished at %s %lld", unit, (long long)r->last_step);
     else if (r->last_step < 0)
         text = "begun, no metrics yet";

@@ -12,14 +12,17 @@ enum {
     MOST_ENDS = 6, /* best, and worst */
     MOST_GRIDS = 4,
     MOST_FILE = 8 << 20,
-    MOST_BYTES = 16 << 20, /* of all pictures; base64 makes 4/3 of it */
-    PIXELATED = 96,        /* smaller pictures are shown enlarged, with hard edges */
+    MOST_PAIR_BYTES = 10 << 20, /* base64 makes 4/3 of it */
+    MOST_END_BYTES = 3 << 20,
+    MOST_GRID_BYTES = 5 << 20,
+    PIXELATED = 96, /* smaller pictures are shown enlarged, with hard edges */
 };
 
 struct album {
     struct tl_str *out;
     struct tl_report_run *run;
-    size_t bytes, n_pairs;
+    size_t bytes, most_bytes; /* of pictures so far; of the section that is written */
+    size_t n_pairs;
 };
 
 /* Whether it went in: absent and foreign files do not, nor what no longer fits. */
@@ -28,7 +31,8 @@ static bool put_png(struct album *a, const char *path, const char *alt)
     size_t n;
     int width, height;
     uint8_t *png = path ? tl_file_read(path, MOST_FILE, &n, NULL) : NULL;
-    bool ok = png && tl_html_png_size(png, n, &width, &height) && n <= MOST_BYTES - a->bytes;
+    bool ok = png && tl_html_png_size(png, n, &width, &height) && n <= a->most_bytes &&
+              a->bytes <= a->most_bytes - n;
     if (ok) {
         tl_str_printf(a->out, "<span class=\"pic%s\">", width < PIXELATED ? " px" : "");
         tl_html_png(a->out, png, n, width, height, alt);
@@ -90,11 +94,12 @@ static bool is_kept(const struct tl_report_reading *first, const struct tl_repor
 static bool put_pair(struct album *album, const struct tl_report_sample *a, const struct tl_report_sample *b)
 {
     struct tl_str *out = album->out;
-    size_t length = out->len;
+    size_t length = out->len, bytes = album->bytes;
     tl_str_append(out, "<div class=\"pair\">");
     if (!put_picture(album, tl_report_first(album->run), a) ||
         !put_picture(album, tl_report_last(album->run), b)) {
         if (!out->failed) out->len = length;
+        album->bytes = bytes;
         return false;
     }
     put_change(out, a, b);
@@ -177,7 +182,9 @@ static void before_after(struct album *a)
         sets += count_kept(r, i, end_of(last, i, false), false) > 0;
     for (size_t i = 0, end; i < last->n && sets <= MOST_PAIRS; i = end) {
         end = end_of(last, i, false);
-        if (count_kept(r, i, end, false) > 0) one_set(a, i, end, MOST_PAIRS / sets);
+        if (count_kept(r, i, end, false) == 0) continue;
+        a->most_bytes += MOST_PAIR_BYTES / sets;
+        one_set(a, i, end, MOST_PAIRS / sets);
     }
     if (kept > a->n_pairs)
         tl_str_printf(a->out, "<p class=\"dim\">%zu more in samples/.</p>", kept - a->n_pairs);
@@ -290,7 +297,9 @@ void tl_report_pictures(struct tl_str *out, struct tl_report_run *r)
     struct album a = {.out = out, .run = r};
     struct tl_str list = {0};
     before_after(&a);
+    a.most_bytes = a.bytes + MOST_END_BYTES;
     best_and_worst(&a);
+    a.most_bytes = a.bytes + MOST_GRID_BYTES;
     a.out = &list;
     grids(&a);
     if (list.len) {

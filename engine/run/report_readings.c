@@ -39,19 +39,24 @@ const char *tl_report_reward_name(struct tl_report_run *r, bool held_out)
 
 /* ---- changes ---- */
 
+/* A row that calls a change significant by an error that takes pictures of a prompt as independent is held
+ * to the error by prompt that the page shows. */
 static bool read_change(const cJSON *row, struct tl_report_change *c)
 {
     *c = (struct tl_report_change){.final = true};
     double plain = NAN;
-    return tl_json_string(row, "prompts", "", &c->set, NULL) &&
-           tl_json_string(row, "reward", "", &c->reward, NULL) &&
-           tl_json_double(row, "before", NAN, &c->before, NULL) &&
-           tl_json_double(row, "after", NAN, &c->after, NULL) &&
-           tl_json_double(row, "change", c->after - c->before, &c->change, NULL) &&
-           tl_json_double(row, "se", NAN, &plain, NULL) &&
-           tl_json_double(row, "clustered_se", plain, &c->se, NULL) &&
-           tl_json_bool(row, "significant", false, &c->significant, NULL) &&
-           (c->tested = tl_json_get(row, "significant") != NULL, isfinite(c->before) && isfinite(c->after));
+    bool ok = tl_json_string(row, "prompts", "", &c->set, NULL) &&
+              tl_json_string(row, "reward", "", &c->reward, NULL) &&
+              tl_json_double(row, "before", NAN, &c->before, NULL) &&
+              tl_json_double(row, "after", NAN, &c->after, NULL) &&
+              tl_json_double(row, "change", c->after - c->before, &c->change, NULL) &&
+              tl_json_double(row, "se", NAN, &plain, NULL) &&
+              tl_json_double(row, "clustered_se", plain, &c->se, NULL) &&
+              tl_json_bool(row, "significant", false, &c->significant, NULL);
+    if (!ok || !isfinite(c->before) || !isfinite(c->after)) return false;
+    c->tested = tl_json_get(row, "significant") != NULL;
+    if (isfinite(c->se) && fabs(c->change) < CLAIM * c->se) c->significant = false;
+    return true;
 }
 
 /* Pairs of the same picture before and after; returns their number. */

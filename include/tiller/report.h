@@ -5,8 +5,8 @@
  * one page that lays their curves over each other, with a table of readings and the settings that differ.
  *
  * Pages load nothing from elsewhere, texts of the run (prompts, names) are escaped and no script but the
- * page's own may run. The same folder gives the same bytes. Pages are bounded: at most some 64 pictures and
- * 16 MiB of them. Files are written whole or not at all. */
+ * page's own may run. The same folder gives the same bytes. Pages are bounded: at most some 70 pictures and
+ * 18 MiB of them. Files are written whole or not at all. */
 #ifndef TILLER_REPORT_H
 #define TILLER_REPORT_H
 

@@ -185,6 +185,32 @@ static void test_bounds(void **state)
     free(page);
 }
 
+/* Pictures of 700 kB: fewer of them, yet some of each kind. */
+static void test_large(void **state)
+{
+    enum { N = 700 * 1024 };
+    const char *run = keep(support_path(*state, "run"));
+    static char more[N];
+    support_report_write(run, &finished);
+    for (int step = 0; step <= 24; step += 24)
+        for (int set = 0; set < 2; set++)
+            for (int i = 0; i < 12; i++) {
+                FILE *f = fopen(support_path(run, "samples/step-%08d/%s-%03d-%d.png", step,
+                                             set ? "others" : "trained", i / 2, i % 2),
+                                "ab");
+                assert_non_null(f);
+                assert_int_equal(fwrite(more, 1, N, f), N);
+                fclose(f);
+            }
+    char *page = report(run);
+    assert_int_equal(count(page, "<div class=\"pair\">"), 7); /* 10 MiB */
+    assert_int_equal(count(strstr(page, "<h3>trained prompts"), "<div class=\"pair\">"), 4);
+    HAS(page, "<h3>Best</h3>");
+    HAS(page, "17 more in samples/");
+    assert_true(strlen(page) < (size_t)24 << 20);
+    free(page);
+}
+
 /* Method of data: steps, losses, no rewards. */
 static void test_supervised(void **state)
 {
@@ -287,9 +313,9 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {IN_FOLDER(test_finished), IN_FOLDER(test_unfinished),
-                                       IN_FOLDER(test_hostile),  IN_FOLDER(test_damaged),
-                                       IN_FOLDER(test_bounds),   IN_FOLDER(test_supervised),
-                                       IN_FOLDER(test_compare),  IN_FOLDER(test_refusals)};
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(test_finished),   IN_FOLDER(test_unfinished), IN_FOLDER(test_hostile),
+        IN_FOLDER(test_damaged),    IN_FOLDER(test_bounds),     IN_FOLDER(test_large),
+        IN_FOLDER(test_supervised), IN_FOLDER(test_compare),    IN_FOLDER(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
