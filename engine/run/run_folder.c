@@ -182,6 +182,17 @@ static bool look_around(struct tl_run_folder *f, struct tl_err *err)
     return ok;
 }
 
+/* A new folder's name is durable once its parent is synced; where that cannot be done the run goes on. */
+static void sync_parent(const char *path)
+{
+    struct tl_arena arena = {0};
+    char *full = realpath(path, NULL);
+    const char *parent = full ? tl_path_folder_in(&arena, full) : NULL;
+    if (parent) tl_checkpoint_sync_folder(parent, NULL);
+    free(full);
+    tl_arena_finish(&arena);
+}
+
 struct tl_run_folder *tl_run_folder_open(const char *path, enum tl_run_mode mode, struct tl_err *err)
 {
     struct tl_run_folder *f = calloc(1, sizeof *f);
@@ -194,6 +205,7 @@ struct tl_run_folder *tl_run_folder_open(const char *path, enum tl_run_mode mode
     if (!tl_file_make_folder(path, err) || !take_lock(f, err) || !check_mode(f, mode, err) ||
         !look_around(f, err))
         goto fail;
+    if (!f->begun) sync_parent(path);
     return f;
 no_memory:
     tl_err_set(err, TL_OUTPUT, "%s: out of memory", path);
@@ -250,5 +262,9 @@ bool tl_run_folder_samples(const struct tl_run_folder *f, int64_t step, struct t
 {
     char name[64];
     snprintf(name, sizeof name, "samples/step-%08lld", (long long)step);
-    return join(out, f->path, name, err) && tl_file_make_folder(out->data, err);
+    if (!join(out, f->path, name, err) || !tl_file_make_folder(out->data, err)) return false;
+    struct tl_str samples = {0};
+    bool ok = join(&samples, f->path, "samples", err) && tl_checkpoint_sync_folder(samples.data, err);
+    tl_str_finish(&samples);
+    return ok;
 }
