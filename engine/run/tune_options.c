@@ -94,7 +94,8 @@ static const char *const prdp_reduces[] = {"sum", "mean", "mean-steps", NULL},
         TL_OPTION_BOOL(P, dry_run, 'n', "dry-run", "false",                                                  \
                        "say what the run would take (memory, disk, evaluations, time), and end",             \
                        TL_OPTION_FREE),                                                                      \
-        TL_OPTION_BOOL(P, resume, 0, "resume", "false", "go on with the run in --out", TL_OPTION_FREE)
+        TL_OPTION_BOOL(P, resume, 0, "resume", "false",                                                      \
+                       "go on with a run: --resume FOLDER, with all that it was begun with", TL_OPTION_FREE)
 
 const struct tl_option tl_prdp_options[] = {
     WHAT_OPTIONS,
