@@ -20,14 +20,14 @@ static bool is_same(const cJSON *a, const cJSON *b)
 }
 
 /* Two ways to one file, or a new way to one that is not where it was. */
-static bool is_same_place(const struct tl_option *row, const cJSON *recorded, const cJSON *now)
+static bool is_same_place(const struct tl_option *row, const cJSON *recorded, const cJSON *now, bool warn)
 {
     if (!cJSON_IsString(recorded) || !cJSON_IsString(now)) return false;
     char *a = realpath(recorded->valuestring, NULL), *b = realpath(now->valuestring, NULL);
     bool same = a && b && strcmp(a, b) == 0, moved = !a && b;
     free(a);
     free(b);
-    if (moved)
+    if (moved && warn)
         tl_log(TL_LOG_WARN, "--%s: the run began with %s, which is not there any more; %s is taken for it",
                row->name, recorded->valuestring, now->valuestring);
     return same || moved;
@@ -69,7 +69,7 @@ bool tl_resume_check(const struct tl_options *set, const cJSON *recorded, bool g
         const cJSON *was = member(recorded, row->name), *is = member(now, row->name);
         if (!was || (row->flags & TL_OPTION_FREE) || is_same(was, is)) continue;
         if (given_only && tl_option_source_of(set, row->name) == TL_FROM_DEFAULT) continue;
-        if ((row->flags & TL_OPTION_PLACE) && is_same_place(row, was, is)) continue;
+        if ((row->flags & TL_OPTION_PLACE) && is_same_place(row, was, is, !given_only)) continue;
         ok = refuse(row, was, is, err);
     }
     cJSON_Delete(now);

@@ -78,6 +78,7 @@ rm "$tmp/three.txt"
 run train --resume "$tmp/part/run" --prompts "$tmp/moved.txt" --quiet
 check 'the same file in another place' test "$code" -eq 0
 says 'three.txt, which is not there any more'
+check 'and it is said once' test "$(wc -l <"$tmp/err")" -eq 1
 cp "$tmp/moved.txt" "$tmp/three.txt"
 
 # ---- another version, a damaged checkpoint ----
