@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const double MOST = 1e300;
+/* Beyond the first, ranges overflow; below the second, steps lose their digits. */
+static const double MOST = 1e300, LEAST = 1e-290;
 
 struct tl_svg_axis tl_svg_axis_empty(void)
 {
@@ -15,6 +16,7 @@ struct tl_svg_axis tl_svg_axis_empty(void)
 void tl_svg_axis_widen(struct tl_svg_axis *a, double v)
 {
     if (!(fabs(v) <= MOST)) return;
+    if (fabs(v) < LEAST) v = 0;
     a->lo = fmin(a->lo, v);
     a->hi = fmax(a->hi, v);
 }

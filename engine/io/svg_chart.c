@@ -199,7 +199,7 @@ struct labels {
 static double free_place(struct labels *p, double x, double y)
 {
     for (size_t i = 0; i < p->n; i++) {
-        if (fabs(p->x[i] - x) > LABEL_WIDTH || fabs(p->y[i] - y) >= LABEL_STEP) continue;
+        if (fabs(p->x[i] - x) > LABEL_WIDTH || fabs(p->y[i] - y) > LABEL_STEP - 0.5) continue;
         y = p->y[i] + LABEL_STEP;
         i = (size_t)-1; /* from the beginning: it may meet another one now */
     }

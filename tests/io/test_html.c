@@ -117,9 +117,9 @@ static void test_axis_limits(void **state)
     tl_svg_axis_widen(&a, 2);
     tl_svg_axis_close(&a, 5, false, true);
     assert_true(a.lo == 1 && a.hi == 2 && a.step == 1);
-    static const double hard[] = {1e300, -1e300, 1e-300, 1.0000000001, 1, 0};
-    for (size_t i = 0; i < 6; i++)
-        for (size_t k = 0; k < 6; k++) {
+    static const double hard[] = {1e300, -1e300, 1e-280, 5e-324, 1.0000000001, 1, 0};
+    for (size_t i = 0; i < 7; i++)
+        for (size_t k = 0; k < 7; k++) {
             a = tl_svg_axis_empty();
             tl_svg_axis_widen(&a, hard[i]);
             tl_svg_axis_widen(&a, hard[k]);
@@ -234,6 +234,24 @@ static void test_thin(void **state)
     free(y);
 }
 
+/* Lines that end in one place: each label finds its own, whatever the value's rounding. */
+static void test_labels(void **state)
+{
+    (void)state;
+    static const double x[] = {0, 1};
+    struct tl_svg_series series[16];
+    for (int i = 0; i < 200; i++) {
+        const double y[] = {0.1, 0.1 + i * 0.0137};
+        struct tl_str out = {0};
+        for (int k = 0; k < 16; k++)
+            series[k] = (struct tl_svg_series){.name = "same", .x = x, .y = y, .n = 2, .colour = k};
+        tl_svg_chart(&out,
+                     &(struct tl_svg_chart){.title = "t", .x_label = "x", .series = series, .n_series = 16});
+        assert_int_equal(count(out.data, "class=\"end "), 16);
+        tl_str_finish(&out);
+    }
+}
+
 static void test_empty_charts(void **state)
 {
     (void)state;
@@ -268,9 +286,10 @@ static void test_histogram(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_escape), cmocka_unit_test(test_png),          cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_ticks),  cmocka_unit_test(test_axis_limits),  cmocka_unit_test(test_chart),
-        cmocka_unit_test(test_thin),   cmocka_unit_test(test_empty_charts), cmocka_unit_test(test_histogram)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_escape),       cmocka_unit_test(test_png),
+                                       cmocka_unit_test(test_policy),       cmocka_unit_test(test_ticks),
+                                       cmocka_unit_test(test_axis_limits),  cmocka_unit_test(test_chart),
+                                       cmocka_unit_test(test_thin),         cmocka_unit_test(test_labels),
+                                       cmocka_unit_test(test_empty_charts), cmocka_unit_test(test_histogram)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
