@@ -38,18 +38,32 @@ static bool gather(const struct tl_lora_output *what, struct tl_lora_file *files
     return true;
 }
 
-static bool write_both(const char *run, const struct tl_lora_output *what, const struct tl_lora_file *file,
+/* Name ends rather than full names wherever they say the same: transformers 5 calls the layers of its text
+ * encoder by other full names, and diffusers compares them with the config's. */
+static bool choose_targets(const struct tl_lora_output *what, struct tl_lora_file *file,
+                           struct tl_lora_write_params *wp, struct tl_err *err)
+{
+    const char **ends;
+    int n;
+    if (what->spec && what->n_parts == 1 && what->spec->n_targets > 0) {
+        wp->targets = what->spec->targets;
+        wp->n_targets = (size_t)what->spec->n_targets;
+        return true;
+    }
+    if (!tl_lora_targets(file, what->model, -1, &file->arena, &ends, &n, err)) return false;
+    wp->targets = ends;
+    wp->n_targets = (size_t)n;
+    return true;
+}
+
+static bool write_both(const char *run, const struct tl_lora_output *what, struct tl_lora_file *file,
                        struct tl_err *err)
 {
     struct tl_str path = {0};
     struct tl_lora_write_params wp = {.dtype = what->dtype, .xl = what->xl};
-    if (what->spec && what->n_parts == 1) {
-        wp.targets = what->spec->targets;
-        wp.n_targets = (size_t)what->spec->n_targets;
-    }
     const char *folder = what->folder ? what->folder : "lora";
     tl_str_printf(&path, "%s/%s", run, folder);
-    bool ok = !path.failed && tl_file_make_folder(path.data, err);
+    bool ok = choose_targets(what, file, &wp, err) && !path.failed && tl_file_make_folder(path.data, err);
     tl_str_append(&path, "/pytorch_lora_weights.safetensors");
     ok = ok && !path.failed && tl_lora_write_diffusers(file, path.data, &wp, err);
     kohya_path(run, folder, &path);

@@ -16,8 +16,9 @@ struct tl_lora_output {
     const struct tl_lora_output_part *parts;
     size_t n_parts;
     const struct tl_lora_model *model; /* layouts of the components that the parts belong to */
-    const struct tl_lora_spec *spec;   /* its targets go into the config where it has some and there is one
-                                          part; NULL, or several parts: every layer's full name */
+    const struct tl_lora_spec *spec;   /* its targets go into the config where there is one part; NULL, or
+                                          several parts: the ends of the layers' names that mean these layers
+                                          alone, where there are such, else their full names */
     enum tl_st_dtype dtype;            /* TL_ST_F32, F16 or BF16 */
     bool xl;                           /* the pipeline has two text encoders */
     const char *folder;                /* within the run; NULL: "lora" */

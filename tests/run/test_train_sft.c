@@ -409,6 +409,14 @@ static void test_goes_on(void **state)
     assert_int_equal(support_column(first.out, "validation", "loss", before, 8), 2);
     assert_int_equal(support_column(more.out, "validation", "loss", after, 8), 2);
     check_near(after[0], before[1], 1e-6);
+    /* name ends in the config: the text encoder's full names are others in transformers 5 */
+    size_t n;
+    struct tl_err err = {0};
+    char *bytes = (char *)tl_file_read(support_path(first.out, LORA), 1 << 26, &n, &err);
+    assert_non_null(bytes);
+    assert_non_null(strstr(bytes + 8, "\\\"q_proj\\\""));
+    assert_non_null(strstr(bytes + 8, "\\\"to_q\\\""));
+    free(bytes);
     /* the UNet's alone */
     struct support_train unet =
         run_of("unet", OPTIONS(data_option, "model=" SUPPORT_PIPELINE, "size=64", "batch=4", "rank=2",
