@@ -80,7 +80,8 @@ static void add_places(cJSON *out, const char *folder, struct tl_arena *arena)
     } places[] = {{"model", "model"},
                   {"lora", "lora/pytorch_lora_weights.safetensors"},
                   {"before_after", "before_after.png"},
-                  {"curve", "curve.png"}};
+                  {"curve", "curve.png"},
+                  {"report", "report.html"}};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         const char *path = in(arena, folder, places[i].name);
         if (tl_file_exists(path)) tl_listing_text(out, places[i].key, path);
