@@ -93,7 +93,7 @@ static void draw(struct rule rule, struct tl_rng_key key, size_t n, float *out)
 bool tl_weights_init(struct tl_store *store, uint64_t seed, struct tl_err *err)
 {
     const struct tl_store_layout *l = store->layout;
-    for (int32_t i = 0; i < l->n_entries; i++) {
+    for (int32_t i = 0; i < l->n_entries && !store->device->plans_only; i++) {
         const struct tl_store_entry *e = &l->entries[i];
         size_t n = (size_t)tl_shape_count(&e->shape);
         float *values = malloc(n * sizeof *values);

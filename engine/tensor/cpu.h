@@ -34,8 +34,10 @@ struct tl_cpu_cache {
     size_t scratch_bytes;
     void *prepared;
     void (*destroy)(void *prepared);
+    bool asked; /* the kernel is called to learn its scratch: asking for it notes the size and gives none */
 };
-/* 64-byte aligned; holds anything at first, and contents are lost when it grows. */
+/* 64-byte aligned; holds anything at first, and contents are lost when it grows. NULL: the kernel ends,
+ * having touched no operand yet. */
 void *tl_cpu_scratch(const struct tl_cpu_call *call, size_t bytes, struct tl_err *err);
 
 #endif

@@ -108,6 +108,7 @@ bool tl_cpu_fast_product(const struct tl_cpu_call *call, const struct tl_cpu_fas
         if (!g.packed) return false;
         g.parts = g.packed + g.packed_size * (size_t)p->batch;
     }
+    if (call->cache->asked) return false;
     if (!g.direct) {
         size_t n = (size_t)(p->batch * tl_cpu_fast_ceil(p->k, PACK_ROWS));
         if (p->k * p->n * p->batch < 16384)

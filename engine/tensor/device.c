@@ -44,3 +44,29 @@ void tl_device_close(struct tl_device **device)
     (*device)->backend->destroy(*device);
     *device = NULL;
 }
+
+void tl_device_bytes(struct tl_device *d, size_t *out_now, size_t *out_peak)
+{
+    if (out_now) *out_now = atomic_load_explicit(&d->bytes, memory_order_relaxed);
+    if (out_peak) *out_peak = atomic_load_explicit(&d->peak, memory_order_relaxed);
+}
+
+void tl_device_reset_peak(struct tl_device *d)
+{
+    atomic_store_explicit(&d->peak, atomic_load_explicit(&d->bytes, memory_order_relaxed),
+                          memory_order_relaxed);
+}
+
+void tl_device_count_taken(struct tl_device *d, size_t bytes)
+{
+    size_t now = atomic_fetch_add_explicit(&d->bytes, bytes, memory_order_relaxed) + bytes;
+    size_t peak = atomic_load_explicit(&d->peak, memory_order_relaxed);
+    while (now > peak && !atomic_compare_exchange_weak_explicit(&d->peak, &peak, now, memory_order_relaxed,
+                                                                memory_order_relaxed))
+        ;
+}
+
+void tl_device_count_given(struct tl_device *d, size_t bytes)
+{
+    atomic_fetch_sub_explicit(&d->bytes, bytes, memory_order_relaxed);
+}

@@ -7,6 +7,8 @@
 #ifndef TL_TENSOR_DEVICE_H
 #define TL_TENSOR_DEVICE_H
 
+#include <stdatomic.h>
+
 #include <tiller/err.h>
 
 #include "tensor/graph.h"
@@ -49,6 +51,11 @@ struct tl_backend {
                           struct tl_err *err);
     bool (*program_read)(struct tl_device *d, struct tl_program *p, tl_val v, void *data, struct tl_err *err);
     bool (*program_run)(struct tl_device *d, struct tl_program *p, struct tl_err *err);
+    /* Bytes of work space that running the plan takes besides its arena. Where `shared_scratch`, one block of
+     * the largest such size serves all programs of the device. */
+    bool (*program_scratch)(struct tl_device *d, const struct tl_graph *g, const struct tl_plan *plan,
+                            size_t *out_bytes, struct tl_err *err);
+    bool shared_scratch;
     void (*destroy)(struct tl_device *d);
 };
 
@@ -56,15 +63,26 @@ struct tl_backend {
 struct tl_device {
     const struct tl_backend *backend;
     size_t real_bytes;
-    char name[64];         /* "cpu", "vulkan:0" */
-    char description[192]; /* "2 threads, AVX-512", "llvmpipe (LLVM 15.0.6, 256 bits)" */
-    bool software;         /* cpu, or a Vulkan driver that runs on the CPU */
+    char name[64];             /* "cpu", "vulkan:0" */
+    char description[192];     /* "2 threads, AVX-512", "llvmpipe (LLVM 15.0.6, 256 bits)" */
+    bool software;             /* cpu, or a Vulkan driver that runs on the CPU */
+    bool plans_only;           /* counts what is made on it and keeps no data (device_planning.h) */
+    atomic_size_t bytes, peak; /* see tl_device_bytes */
 };
 
 /* auto: a hardware Vulkan GPU if there is one, else the cpu. Unknown names are TL_USAGE, missing devices
  * TL_DEVICE. */
 struct tl_device *tl_device_open(const struct tl_device_params *params, struct tl_err *err);
 void tl_device_close(struct tl_device **device);
+
+/* Bytes of tensors that the device holds now, and the most since it was opened or the peak was reset: stores,
+ * arenas of programs, work space of kernels. Not what a driver takes for itself, nor Vulkan's transfer
+ * buffers. Either may be NULL. May be asked from any thread. */
+void tl_device_bytes(struct tl_device *device, size_t *out_now, size_t *out_peak);
+void tl_device_reset_peak(struct tl_device *device);
+/* For backends: memory was taken or given back. */
+void tl_device_count_taken(struct tl_device *device, size_t bytes);
+void tl_device_count_given(struct tl_device *device, size_t bytes);
 
 /* The backends' doors. */
 struct tl_device *tl_device_cpu_open(const struct tl_device_params *params, struct tl_err *err);

@@ -34,11 +34,11 @@ struct tl_program {
 
 static struct tl_memory *memory_create(struct tl_device *d, size_t bytes, struct tl_err *err)
 {
-    (void)d;
     struct tl_memory *m = calloc(1, sizeof *m);
     if (m) m->data = tl_cpu_memory_take(bytes, err);
     if (m && m->data) {
         m->bytes = bytes;
+        tl_device_count_taken(d, bytes);
         return m;
     }
     free(m);
@@ -48,7 +48,7 @@ static struct tl_memory *memory_create(struct tl_device *d, size_t bytes, struct
 
 static void memory_destroy(struct tl_device *d, struct tl_memory *m)
 {
-    (void)d;
+    tl_device_count_given(d, m->bytes);
     tl_cpu_memory_give(m->data, m->bytes);
     free(m);
 }
@@ -87,6 +87,10 @@ static bool memory_copy(struct tl_device *d, struct tl_memory *dst, struct tl_me
 void *tl_cpu_scratch(const struct tl_cpu_call *call, size_t bytes, struct tl_err *err)
 {
     struct tl_cpu_cache *c = call->cache;
+    if (c->asked) {
+        c->scratch_bytes = bytes;
+        return NULL;
+    }
     if (c->scratch_bytes >= bytes) return c->scratch;
     free(c->scratch);
     c->scratch = bytes > SIZE_MAX - ALIGN ? NULL : aligned_alloc(ALIGN, (bytes + ALIGN - 1) / ALIGN * ALIGN);
@@ -99,7 +103,7 @@ void *tl_cpu_scratch(const struct tl_cpu_call *call, size_t bytes, struct tl_err
 
 static void program_destroy(struct tl_device *d, struct tl_program *p)
 {
-    (void)d;
+    if (p->arena) tl_device_count_given(d, p->plan->bytes);
     for (int32_t i = 0; p->caches && i < p->plan->n_order; i++)
         if (p->caches[i].destroy) p->caches[i].destroy(p->caches[i].prepared);
     tl_cpu_profile_destroy(&p->profile);
@@ -119,6 +123,7 @@ static struct tl_program *program_create(struct tl_device *d, const struct tl_gr
     p->pointer = calloc((size_t)g->n_values + 1, sizeof *p->pointer);
     p->caches = calloc((size_t)plan->n_order + 1, sizeof *p->caches);
     p->arena = tl_cpu_memory_take(plan->bytes, err);
+    if (p->arena) tl_device_count_taken(d, plan->bytes);
     p->profile = tl_cpu_profile_create();
     if (!p->pointer || !p->caches || !p->arena) {
         program_destroy(d, p);
@@ -159,11 +164,17 @@ static bool program_read(struct tl_device *d, struct tl_program *p, tl_val v, vo
     return true;
 }
 
+static tl_cpu_kernel kernel_of(const struct cpu_device *cpu, enum tl_op op)
+{
+    return cpu->fast && cpu->fast[op] ? cpu->fast[op] : cpu->plain[op];
+}
+
 /* Scratch is lent to the node for the time of its run. */
 static bool run_node(struct cpu_device *cpu, struct tl_program *p, int32_t i, struct tl_err *err)
 {
     const struct tl_node *n = &p->g->nodes[p->plan->order[i]];
-    tl_cpu_kernel kernel = cpu->fast && cpu->fast[n->op] ? cpu->fast[n->op] : cpu->plain[n->op];
+    size_t had = cpu->scratch_bytes;
+    tl_cpu_kernel kernel = kernel_of(cpu, n->op);
     if (!kernel) return true; /* reshape: an alias */
     struct tl_cpu_cache *cache = &p->caches[i];
     struct tl_cpu_call call = {.node = n,
@@ -189,6 +200,10 @@ static bool run_node(struct cpu_device *cpu, struct tl_program *p, int32_t i, st
     tl_cpu_profile_end(p->profile, p->g, n);
     cpu->scratch = cache->scratch;
     cpu->scratch_bytes = cache->scratch_bytes;
+    if (cpu->scratch_bytes != had) {
+        tl_device_count_given(&cpu->head, had);
+        tl_device_count_taken(&cpu->head, cpu->scratch_bytes);
+    }
     cache->scratch = NULL;
     cache->scratch_bytes = 0;
     return ok || tl_err_add(err, "%s", tl_op_name(n->op));
@@ -200,6 +215,53 @@ static bool program_run(struct tl_device *d, struct tl_program *p, struct tl_err
     for (int32_t i = 0; i < p->plan->n_order; i++)
         if (!run_node(cpu, p, i, err)) return false;
     tl_cpu_profile_report(p->profile);
+    return true;
+}
+
+/* Kernels whose scratch counts; each asks for it before it touches an operand. Sums of others stay below a
+ * few hundred KB. */
+static bool asks_scratch(enum tl_op op)
+{
+    switch (op) {
+    case TL_OP_GEMM:
+    case TL_OP_CONV2D:
+    case TL_OP_CONV2D_DX:
+    case TL_OP_CONV2D_DW:
+    case TL_OP_ATTENTION:
+    case TL_OP_ATTENTION_GRAD:
+    case TL_OP_GROUP_NORM:
+    case TL_OP_GROUP_NORM_GRAD:
+    case TL_OP_LAYER_NORM_GRAD:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool program_scratch(struct tl_device *d, const struct tl_graph *g, const struct tl_plan *plan,
+                            size_t *out_bytes, struct tl_err *err)
+{
+    struct cpu_device *cpu = (struct cpu_device *)d;
+    (void)err;
+    *out_bytes = 0;
+    for (int32_t i = 0; cpu->fast && i < plan->n_order; i++) {
+        const struct tl_node *n = &g->nodes[plan->order[i]];
+        if (!asks_scratch(n->op)) continue;
+        struct tl_cpu_cache cache = {.asked = true};
+        struct tl_cpu_call call = {.node = n,
+                                   .attr = &n->attr,
+                                   .n_in = n->n_in,
+                                   .n_out = n->n_out,
+                                   .accumulate = n->accumulate,
+                                   .pool = cpu->pool,
+                                   .cache = &cache};
+        for (int k = 0; k < n->n_in; k++)
+            if (n->in[k] >= 0) call.in_shape[k] = tl_shape_of(g, n->in[k]);
+        for (int k = 0; k < n->n_out; k++) call.out_shape[k] = tl_shape_of(g, n->out[k]);
+        (void)kernel_of(cpu, n->op)(&call, NULL);
+        if (cache.destroy) cache.destroy(cache.prepared);
+        if (cache.scratch_bytes > *out_bytes) *out_bytes = cache.scratch_bytes;
+    }
     return true;
 }
 
@@ -225,6 +287,8 @@ static const struct tl_backend backend = {
     .program_write = program_write,
     .program_read = program_read,
     .program_run = program_run,
+    .program_scratch = program_scratch,
+    .shared_scratch = true,
     .destroy = destroy,
 };
 

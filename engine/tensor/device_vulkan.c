@@ -13,6 +13,7 @@ static void memory_destroy(struct tl_device *d, struct tl_memory *m)
     struct tl_vulkan_device *vulkan = (struct tl_vulkan_device *)d;
     for (struct tl_program *p = vulkan->programs; p; p = p->next) tl_vulkan_program_forget(p, m->number);
     tl_gpu_wait(vulkan->gpu, NULL);
+    if (m->buffer) tl_device_count_given(d, m->bytes);
     tl_gpu_buffer_destroy(&m->buffer);
     m->next = vulkan->gone;
     vulkan->gone = m;
@@ -29,6 +30,7 @@ static struct tl_memory *memory_create(struct tl_device *d, size_t bytes, struct
     m->bytes = bytes;
     m->number = ++vulkan->n_memories;
     m->buffer = tl_gpu_buffer_create(vulkan->gpu, TL_GPU_LOCAL, bytes, err);
+    if (m->buffer) tl_device_count_taken(d, bytes);
     if (m->buffer && tl_vulkan_zero(vulkan, tl_gpu_slice(m->buffer, 0, 0), err)) return m;
     memory_destroy(d, m);
     return NULL;
@@ -92,6 +94,7 @@ static const struct tl_backend backend = {
     .program_write = tl_vulkan_program_write,
     .program_read = tl_vulkan_program_read,
     .program_run = tl_vulkan_program_run,
+    .program_scratch = tl_vulkan_program_scratch,
     .destroy = destroy,
 };
 

@@ -118,15 +118,32 @@ struct tl_program *tl_vulkan_program_create(struct tl_device *d, const struct tl
     if (!walk(&nowhere, NULL, &p->scratch_bytes, err)) goto fail;
     p->arena =
         tl_gpu_buffer_create(vulkan->gpu, TL_GPU_LOCAL, plan->bytes ? plan->bytes : TL_PLAN_ALIGN, err);
+    if (p->arena) tl_device_count_taken(d, tl_gpu_buffer_bytes(p->arena));
     if (!p->arena || !tl_vulkan_zero(vulkan, tl_gpu_slice(p->arena, 0, 0), err)) goto fail;
     if (p->scratch_bytes) {
         p->scratch = tl_gpu_buffer_create(vulkan->gpu, TL_GPU_LOCAL, p->scratch_bytes, err);
         if (!p->scratch) goto fail;
+        tl_device_count_taken(d, tl_gpu_buffer_bytes(p->scratch));
     }
     return p;
 fail:
     tl_vulkan_program_destroy(d, p);
     return NULL;
+}
+
+bool tl_vulkan_program_scratch(struct tl_device *d, const struct tl_graph *g, const struct tl_plan *plan,
+                               size_t *out_bytes, struct tl_err *err)
+{
+    struct tl_program p = {.device = (struct tl_vulkan_device *)d, .g = g, .plan = plan};
+    uint64_t bytes = 0;
+    p.wanted = calloc((size_t)g->n_values + 1, sizeof *p.wanted);
+    if (!p.wanted) return out_of_memory(err);
+    find_wanted(&p);
+    const struct places nowhere = {.p = &p};
+    bool ok = walk(&nowhere, NULL, &bytes, err);
+    free(p.wanted);
+    *out_bytes = (size_t)((bytes + 15) & ~(uint64_t)15);
+    return ok;
 }
 
 void tl_vulkan_program_destroy(struct tl_device *d, struct tl_program *p)
@@ -139,6 +156,8 @@ void tl_vulkan_program_destroy(struct tl_device *d, struct tl_program *p)
         }
     for (int i = 0; i < TL_VULKAN_RECORDINGS; i++) tl_gpu_program_destroy(&p->recordings[i].commands);
     tl_gpu_wait(vulkan->gpu, NULL);
+    if (p->scratch) tl_device_count_given(d, tl_gpu_buffer_bytes(p->scratch));
+    if (p->arena) tl_device_count_given(d, tl_gpu_buffer_bytes(p->arena));
     tl_gpu_buffer_destroy(&p->scratch);
     tl_gpu_buffer_destroy(&p->arena);
     free(p->wanted);

@@ -56,6 +56,8 @@ void tl_vulkan_program_destroy(struct tl_device *d, struct tl_program *p);
 bool tl_vulkan_program_bind(struct tl_device *d, struct tl_program *p,
                             struct tl_memory *const sets[TL_N_SETS], const size_t *param_offset,
                             struct tl_err *err);
+bool tl_vulkan_program_scratch(struct tl_device *d, const struct tl_graph *g, const struct tl_plan *plan,
+                               size_t *out_bytes, struct tl_err *err);
 bool tl_vulkan_program_run(struct tl_device *d, struct tl_program *p, struct tl_err *err);
 bool tl_vulkan_program_write(struct tl_device *d, struct tl_program *p, tl_val v, const void *data,
                              struct tl_err *err);
