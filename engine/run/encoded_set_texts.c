@@ -39,7 +39,7 @@ static struct tl_exec *plan_text(struct tl_component *text, int tokens, struct t
 {
     struct tl_graph *g = tl_graph_create();
     if (!g) return NULL;
-    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE};
+    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE, .dtype = text->dtype};
     struct tl_clip_text_out out;
     tl_clip_text_build(&nn, &text->config.clip_text,
                        tl_input(g, "input_ids", TL_I32, tl_shape2(TL_ENCODE_BATCH, tokens)), TL_NONE, TL_NONE,

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/device_planning.h"
+
 struct tl_denoiser {
     struct tl_denoiser_params p;
     int64_t rows;
@@ -59,6 +61,16 @@ static struct tl_graph *graph(struct tl_denoiser *d, bool gradient)
     return g;
 }
 
+/* `part`: what it belongs to where it is only planned. */
+static struct tl_exec *plan(struct tl_device *device, struct tl_graph **g, const char *part,
+                            struct tl_err *err)
+{
+    const char *before = tl_device_planning_part(device, part);
+    struct tl_exec *exec = tl_exec_create(device, g, err);
+    tl_device_planning_part(device, before);
+    return exec;
+}
+
 struct tl_denoiser *tl_denoiser_create(const struct tl_denoiser_params *params, struct tl_err *err)
 {
     const struct tl_unet_config *c = &params->unet->config.unet;
@@ -87,11 +99,11 @@ struct tl_denoiser *tl_denoiser_create(const struct tl_denoiser_params *params, 
             goto fail;
         }
     }
-    d->forward = tl_exec_create(device, &g, err);
+    d->forward = plan(device, &g, "UNet, activations of a run", err);
     if (!d->forward) goto fail;
     if (params->gradient) {
         g = graph(d, true);
-        d->backward = tl_exec_create(device, &g, err);
+        d->backward = plan(device, &g, "UNet, activations of a gradient", err);
         if (!d->backward) goto fail;
     }
     d->p.lora = NULL; /* borrowed only until here */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "tensor/device_planning.h"
 #include "tensor/exec.h"
 
 enum { PLANS = 4, MOST_BATCH = 16, BATCH_PIXELS = 1 << 18 };
@@ -22,6 +23,7 @@ struct tl_latent_codec {
     struct tl_store *store;
     struct plan plans[PLANS];
     unsigned clock;
+    int fixed; /* pictures of every batch that is decoded; 0: chosen by how many there are */
 };
 
 void tl_latents_from_nchw(const float *in, size_t n, int h, int w, int c, float *out)
@@ -83,7 +85,7 @@ static struct tl_exec *make_exec(struct tl_latent_codec *c, const struct plan *p
         tl_err_set(err, TL_FAIL, "out of memory");
         return NULL;
     }
-    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE};
+    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE, .dtype = c->vae->dtype};
     tl_val in = tl_input(g, "in", TL_F32,
                          tl_shape4(p->batch, p->h, p->w, p->decode ? v->latent_channels : v->in_channels));
     if (p->decode) {
@@ -113,7 +115,11 @@ static struct plan *find_plan(struct tl_latent_codec *c, bool decode, int batch,
     if (!found) {
         struct plan made = {.decode = decode, .batch = batch, .h = h, .w = w};
         tl_exec_destroy(&oldest->exec);
+        struct tl_device *d = c->vae->store->device;
+        const char *before =
+            tl_device_planning_part(d, decode ? "decoder, activations" : "VAE encoder, activations");
         made.exec = make_exec(c, &made, err);
+        tl_device_planning_part(d, before);
         *oldest = made;
         if (!made.exec) return NULL;
         found = oldest;
@@ -140,6 +146,15 @@ static bool decode_batch(const struct tl_latent_codec *c, struct plan *p, const 
            tl_exec_read(p->exec, "out", y, err);
 }
 
+bool tl_latent_codec_prepare(struct tl_latent_codec *c, size_t most, int h, int w, int *out_batch,
+                             struct tl_err *err)
+{
+    int64_t factor = tl_vae_factor(&c->vae->config.vae);
+    c->fixed = batch_for(most, (int64_t)h * w * factor * factor);
+    if (out_batch) *out_batch = c->fixed;
+    return find_plan(c, true, c->fixed, h, w, err) != NULL;
+}
+
 bool tl_latent_codec_decode(struct tl_latent_codec *c, const float *latents, size_t n, int h, int w,
                             float *out, uint8_t *out_u8, struct tl_err *err)
 {
@@ -149,7 +164,7 @@ bool tl_latent_codec_decode(struct tl_latent_codec *c, const float *latents, siz
     size_t n_out = (size_t)pixels * (size_t)v->out_channels;
     if (h < 1 || w < 1 || pixels > 1 << 26)
         return tl_err_set(err, TL_USAGE, "latents of %dx%d cannot be decoded", w, h);
-    struct plan *p = find_plan(c, true, batch_for(n, pixels), h, w, err);
+    struct plan *p = find_plan(c, true, c->fixed ? c->fixed : batch_for(n, pixels), h, w, err);
     if (!p) return false;
     size_t batch = (size_t)p->batch;
     float *z = malloc(batch * n_in * sizeof *z), *y = malloc(batch * n_out * sizeof *y);

@@ -35,6 +35,11 @@ void tl_latent_codec_destroy(struct tl_latent_codec **codec);
 /* Other weights of the same layout (an EMA copy); NULL: the component's own. Borrowed. */
 void tl_latent_codec_use(struct tl_latent_codec *codec, struct tl_store *store);
 
+/* Plans decoding of latents h x w, and has them decoded in batches of that one size from now on: at most
+ * `most` pictures, fewer where they are large. *out_batch (may be NULL): how many. */
+bool tl_latent_codec_prepare(struct tl_latent_codec *codec, size_t most, int h, int w, int *out_batch,
+                             struct tl_err *err);
+
 /* Latents as samplers give them [n,h,w,c] (scaled and shifted) to pictures [n,H,W,out_channels], H = factor
  * h. Either output may be NULL: floats are in [0, 1], bytes those times 255, rounded to nearest even. */
 bool tl_latent_codec_decode(struct tl_latent_codec *codec, const float *latents, size_t n, int h, int w,

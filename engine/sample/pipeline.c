@@ -9,6 +9,7 @@
 #include "models/lora_file.h"
 #include "sample/pipeline_encode.h"
 #include "sample/scheduler_config.h"
+#include "tensor/device_planning.h"
 
 static const char *const text_folders[2] = {"text_encoder", "text_encoder_2"};
 static const char *const tokenizer_folders[2] = {"tokenizer", "tokenizer_2"};
@@ -48,12 +49,28 @@ static bool read_index(struct tl_pipeline *p, struct tl_err *err)
     return tl_json_bool(p->index, "force_zeros_for_empty_prompt", p->xl, &p->zero_negative, err);
 }
 
+/* What is made belongs to, where it is only planned. */
+static const char *part_of(const char *name)
+{
+    return strcmp(name, "unet") == 0  ? "UNet, weights"
+           : strcmp(name, "vae") == 0 ? "VAE, weights"
+                                      : "text encoder, weights";
+}
+
+static enum tl_dtype dtype_of(const struct tl_pipeline *p, const char *name)
+{
+    bool full = strcmp(name, "unet") == 0 ? p->how.unet_f32 : strcmp(name, "vae") != 0 && p->how.text_f32;
+    return full ? TL_F32 : p->how.dtype;
+}
+
 static struct tl_component *open_component(struct tl_pipeline *p, const char *name, const char *cls,
                                            const char *or_cls, struct tl_err *err)
 {
     struct tl_str path = {0};
     tl_path_join(&path, p->folder, name);
-    struct tl_component *c = tl_component_open(p->device, path.data, err);
+    const char *before = tl_device_planning_part(p->device, part_of(name));
+    struct tl_component *c = tl_component_open_as(p->device, path.data, dtype_of(p, name), err);
+    tl_device_planning_part(p->device, before);
     if (!c) tl_err_add(err, "loading %s", name);
     if (c && strcmp(c->cls->name, cls) != 0 && (!or_cls || strcmp(c->cls->name, or_cls) != 0)) {
         tl_err_set(err, TL_BAD_INPUT, "%s is a %s, expected %s", path.data, c->cls->name, cls);
@@ -152,8 +169,8 @@ static bool check_fit(const struct tl_pipeline *p, struct tl_err *err)
                            p->pooled_width, err));
 }
 
-static struct tl_pipeline *open_pipeline(struct tl_device *device, const char *folder, const uint64_t *seed,
-                                         struct tl_err *err)
+struct tl_pipeline *tl_pipeline_open_as(struct tl_device *device, const char *folder,
+                                        const struct tl_pipeline_params *params, struct tl_err *err)
 {
     struct tl_pipeline *p = calloc(1, sizeof *p);
     if (!p || !(p->folder = strdup(folder))) {
@@ -162,8 +179,10 @@ static struct tl_pipeline *open_pipeline(struct tl_device *device, const char *f
         return NULL;
     }
     p->device = device;
+    p->how = *params;
+    p->how.seed = NULL;
     if (read_index(p, err) && open_scheduler(p, err) && open_text(p, 0, err) &&
-        (!p->xl || open_text(p, 1, err)) && (p->unet = open_unet(p, seed, err)) &&
+        (!p->xl || open_text(p, 1, err)) && (p->unet = open_unet(p, params->seed, err)) &&
         (p->vae = open_component(p, "vae", "AutoencoderKL", NULL, err)) && check_fit(p, err))
         return p;
     tl_pipeline_close(&p);
@@ -172,13 +191,20 @@ static struct tl_pipeline *open_pipeline(struct tl_device *device, const char *f
 
 struct tl_pipeline *tl_pipeline_open(struct tl_device *device, const char *folder, struct tl_err *err)
 {
-    return open_pipeline(device, folder, NULL, err);
+    return tl_pipeline_open_as(device, folder, &(struct tl_pipeline_params){.dtype = TL_F32}, err);
 }
 
 struct tl_pipeline *tl_pipeline_start(struct tl_device *device, const char *folder, uint64_t seed,
                                       struct tl_err *err)
 {
-    return open_pipeline(device, folder, &seed, err);
+    return tl_pipeline_open_as(device, folder, &(struct tl_pipeline_params){.dtype = TL_F32, .seed = &seed},
+                               err);
+}
+
+void tl_pipeline_free_text(struct tl_pipeline *p)
+{
+    tl_prompt_encoder_destroy(&p->encoder);
+    for (int i = 0; i < 2; i++) tl_component_close(&p->text[i]);
 }
 
 void tl_pipeline_close(struct tl_pipeline **p_ptr)

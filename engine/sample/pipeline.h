@@ -14,6 +14,14 @@
 
 struct tl_prompt_encoder;
 
+struct tl_pipeline_params {
+    enum tl_dtype dtype; /* what weights are kept in, whatever the files have; F16 and BF16 are for reading */
+    bool unet_f32;       /* but the UNet's in F32: its weights are trained */
+    bool text_f32;       /* and the text encoders' */
+    const uint64_t *seed; /* pretraining: a unet/ that holds a config and no weights starts from random ones,
+                             in F32. NULL: weights must be there */
+};
+
 struct tl_pipeline {
     struct tl_device *device; /* borrowed: outlives the pipeline */
     char *folder;             /* as given */
@@ -27,12 +35,15 @@ struct tl_pipeline {
     int tokens;                        /* of a prompt, with begin and end */
     int width;                         /* of the context */
     int pooled_width;                  /* of the pooled text; 0: none */
+    struct tl_pipeline_params how;     /* as it was opened; seed is NULL */
     struct tl_prompt_encoder *encoder; /* plans and cached encodings; made when first needed */
 };
 
 /* TL_BAD_INPUT names the file or the parts that do not fit each other. */
+struct tl_pipeline *tl_pipeline_open_as(struct tl_device *device, const char *folder,
+                                        const struct tl_pipeline_params *params, struct tl_err *err);
+/* In F32. */
 struct tl_pipeline *tl_pipeline_open(struct tl_device *device, const char *folder, struct tl_err *err);
-/* The same for pretraining: a unet/ that holds a config and no weights starts from random ones. */
 struct tl_pipeline *tl_pipeline_start(struct tl_device *device, const char *folder, uint64_t seed,
                                       struct tl_err *err);
 void tl_pipeline_close(struct tl_pipeline **pipeline);
@@ -55,6 +66,10 @@ void tl_encoding_finish(struct tl_encoding *encoding);
 
 /* Forgets the encodings: call it after a text encoder's weights have changed. */
 void tl_pipeline_forget_prompts(struct tl_pipeline *pipeline);
+
+/* Gives the text encoders back, for whoever has all prompts encoded: encoding more is TL_FAIL from here on,
+ * and the pipeline cannot be saved. */
+void tl_pipeline_free_text(struct tl_pipeline *pipeline);
 
 /* Adds factor times a LoRA file to the weights of all components that it changes. */
 bool tl_pipeline_merge_lora(struct tl_pipeline *pipeline, const char *path, double factor,

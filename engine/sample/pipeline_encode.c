@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "sample/pipeline.h"
+#include "tensor/device_planning.h"
 #include "tensor/exec.h"
 
 /* Texts of one run; a short one is padded. Always the same, so that a text's bytes do not depend on its
@@ -111,7 +112,7 @@ static struct tl_exec *plan(struct tl_pipeline *p, int i, struct tl_err *err)
         tl_err_set(err, TL_FAIL, "out of memory");
         return NULL;
     }
-    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE};
+    struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE, .dtype = p->text[i]->dtype};
     tl_val ids = tl_input(g, "input_ids", TL_I32, tl_shape2(BATCH, p->tokens));
     bool pooled = i == 1;
     tl_val rows = pooled ? tl_input(g, "eos_rows", TL_I32, tl_shape1(BATCH)) : TL_NONE;
@@ -129,6 +130,8 @@ static struct tl_exec *plan(struct tl_pipeline *p, int i, struct tl_err *err)
 
 static bool make_encoder(struct tl_pipeline *p, struct tl_err *err)
 {
+    if (!p->text[0]) return tl_err_set(err, TL_FAIL, "the text encoder was given back");
+    const char *before = tl_device_planning_part(p->device, "text encoder, activations");
     struct tl_prompt_encoder *e = calloc(1, sizeof *e);
     if (!e) return tl_err_set(err, TL_FAIL, "out of memory");
     p->encoder = e;
@@ -144,6 +147,7 @@ static bool make_encoder(struct tl_pipeline *p, struct tl_err *err)
         ok = e->exec[i] != NULL;
     }
     if (!ok) tl_prompt_encoder_destroy(&p->encoder);
+    tl_device_planning_part(p->device, before);
     return ok;
 }
 
