@@ -3,8 +3,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/log_mute.h"
+
 static tl_log_fn sink;
 static void *sink_user;
+static _Thread_local int muted;
+
+void tl_log_mute(bool on)
+{
+    muted += on ? 1 : -1;
+}
 
 void tl_log_set(tl_log_fn fn, void *user)
 {
@@ -14,7 +22,7 @@ void tl_log_set(tl_log_fn fn, void *user)
 
 void tl_log(enum tl_log_level level, const char *fmt, ...)
 {
-    if (!sink) return;
+    if (!sink || muted > 0) return;
     char text[2048];
     va_list args;
     va_start(args, fmt);

@@ -186,7 +186,9 @@ static bool train(const struct tl_tune_method *method, const struct tl_job *job,
     struct tl_tune r = {
         .job = job, .p = params, .method = method, .best_epoch = -1, .read_epoch = -1, .phase = ""};
     bool ok = tl_tune_open(&r, options, err);
-    if (ok && !r.p->dry_run)
+    if (ok && r.p->dry_run)
+        ok = tl_tune_dry_run(&r, err);
+    else if (ok)
         ok = begin(&r, err) && epochs(&r, err) && (!r.p->full || save_model(&r, err)) &&
              tl_tune_report(&r, err);
     tl_tune_close(&r);

@@ -16,6 +16,7 @@
 #include "io/prompts.h"
 #include "models/lora_start.h"
 #include "run/guard.h"
+#include "run/memory_plan.h"
 #include "run/run_metrics.h"
 #include "run/train_methods.h"
 #include "sample/condition.h"
@@ -66,6 +67,14 @@ struct tl_tune_eval {
     size_t embed_dim;
 };
 
+/* How the network is run: what was asked for, or chosen for --memory. Of the first two the results' bytes
+ * depend, so that a run that goes on takes those of its beginning. */
+struct tl_tune_choice {
+    int batch; /* samples per network run; 0: the trainer's choice */
+    bool recompute;
+    bool single; /* pictures are decoded one at a time */
+};
+
 struct tl_tune {
     const struct tl_job *job;
     const struct tl_tune_params *p;
@@ -80,6 +89,8 @@ struct tl_tune {
     struct tl_lora_start *lora_start; /* of --lora, or NULL */
     struct tl_policy_trainer *trainer;
     struct tl_run_metrics *metrics;
+    struct tl_tune_choice choice;
+    struct tl_memory_plan plan;
     int width, height, latent_w, latent_h; /* pictures, latents */
     size_t bytes;                          /* of one picture: width * height * 3 */
 
@@ -120,6 +131,31 @@ bool tl_tune_go_on(void *run);
 /* Opens everything, begins the run or loads its newest checkpoint. Close it on failure, too. */
 bool tl_tune_open(struct tl_tune *r, const struct tl_options *options, struct tl_err *err);
 void tl_tune_close(struct tl_tune *r);
+
+/* What the trainer is made with; the model's part of it where r->pipeline is open. */
+struct tl_policy_trainer_params tl_tune_trainer_params(const struct tl_tune *r);
+/* The pipeline's parts in the types of --dtype; sizes of pictures and latents. */
+bool tl_tune_open_model(struct tl_tune *r, struct tl_device *device, struct tl_err *err);
+bool tl_tune_open_rewards(struct tl_tune *r, struct tl_device *device, struct tl_err *err);
+/* Which layers train: by the options, or those of the LoRA that the run goes on from. NULL: an error, or
+ * --full. */
+const struct tl_lora_spec *tl_tune_choose_lora(struct tl_tune *r, struct tl_err *err);
+void tl_tune_close_model(struct tl_tune *r);
+/* Pictures that are decoded at a time, at most. */
+size_t tl_tune_decode_most(const struct tl_tune *r);
+
+/* ---- tune_plan.c ---- */
+/* Before anything large is opened: r->plan, and r->choice where --memory is given or the run began already.
+ * TL_USAGE where nothing fits. Says it in one line; with --dry-run as a table. */
+bool tl_tune_plan(struct tl_tune *r, struct tl_err *err);
+/* Whether the machine has as much memory left, as far as is known. */
+bool tl_tune_fits(const struct tl_tune *r);
+/* Into run.json of a run that begins. */
+bool tl_tune_plan_note(struct tl_tune *r, struct tl_err *err);
+
+/* ---- tune_dry.c ---- */
+/* Disk, evaluations and time of a run that is open, as lines of the log. */
+bool tl_tune_dry_run(struct tl_tune *r, struct tl_err *err);
 
 /* ---- tune_draw.c ---- */
 /* Whether `epoch` draws new samples; the others learn from those that are stored. */

@@ -16,20 +16,26 @@
 enum { EVAL_FIRST = 1 << 28, OTHERS_FIRST = (1 << 28) + (1 << 27), MOST_SIDE = 8192 };
 
 /* What the numbers alone say of the trainer; the model's part is added when it is open. */
-static struct tl_policy_trainer_params trainer_params(const struct tl_tune *r)
+struct tl_policy_trainer_params tl_tune_trainer_params(const struct tl_tune *r)
 {
     static const enum tl_last_step last[] = {TL_LAST_ZERO, TL_LAST_DIFFUSERS, TL_LAST_CLAMP};
     const struct tl_tune_params *p = r->p;
+    const struct tl_pipeline *pipeline = r->pipeline;
     return (struct tl_policy_trainer_params){
+        .unet = pipeline ? pipeline->unet : NULL,
+        .scheduler = pipeline ? &pipeline->scheduler : NULL,
+        .height = r->latent_h,
+        .width = r->latent_w,
+        .tokens = pipeline ? pipeline->tokens : 0,
         .sampling = {.sampler = p->sampler, .n_steps = p->steps, .eta = p->eta, .last = last[p->last_step]},
         .n_groups = p->prompts_per_epoch,
         .group_size = p->samples_per_prompt,
         .minibatches = p->minibatches,
         .passes = p->passes,
-        .batch = p->batch,
+        .batch = r->choice.batch,
         .learn_steps = p->learn_steps,
         .guidance = p->guidance,
-        .checkpoint = p->checkpoint,
+        .checkpoint = r->choice.recompute,
         .objective = r->method->loss,
         .go_on = tl_tune_go_on,
         .user = (void *)(uintptr_t)r,
@@ -81,7 +87,7 @@ static bool check_options(struct tl_tune *r, struct tl_err *err)
         return tl_err_set(err, TL_USAGE, "--reward is missing: what is trained on (tiller list rewards)");
     if (p->sampler && *p->sampler && !tl_sampler_find(p->sampler))
         return tl_err_set(err, TL_USAGE, "--sampler %.40s: ddim and ddpm are possible", p->sampler);
-    const struct tl_policy_trainer_params tp = trainer_params(r);
+    const struct tl_policy_trainer_params tp = tl_tune_trainer_params(r);
     if (!parse_size(r, err) || !tl_policy_trainer_check(&tp, err) || !parse_rules(r, err)) return false;
     long updates = p->passes * (long)p->minibatches;
     if (r->method->one_update && updates != 1)
@@ -120,9 +126,10 @@ static bool encode_prompts(struct tl_tune *r, struct tl_err *err)
     return ok;
 }
 
-static bool open_model(struct tl_tune *r, struct tl_err *err)
+bool tl_tune_open_model(struct tl_tune *r, struct tl_device *device, struct tl_err *err)
 {
-    r->pipeline = tl_pipeline_open(r->t.device, r->p->model, err);
+    const struct tl_pipeline_params how = {.dtype = (enum tl_dtype)r->p->dtype, .unet_f32 = r->p->full};
+    r->pipeline = tl_pipeline_open_as(device, r->p->model, &how, err);
     if (!r->pipeline) return false;
     if (r->pipeline->xl)
         return tl_err_set(err, TL_BAD_INPUT,
@@ -137,24 +144,26 @@ static bool open_model(struct tl_tune *r, struct tl_err *err)
     r->height = r->latent_h * factor;
     r->bytes = (size_t)r->width * (size_t)r->height * 3;
     r->codec = tl_latent_codec_create(r->pipeline->vae, err);
-    return r->codec && encode_prompts(r, err);
+    return r->codec != NULL;
 }
 
 static struct tl_reward_set *open_rewards(struct tl_tune *r, const struct tl_strings *specs,
-                                          struct tl_err *err)
+                                          struct tl_device *device, struct tl_err *err)
 {
-    return tl_reward_set_open(
-        &(struct tl_reward_set_params){
-            .specs = specs->items, .n_specs = specs->n, .raw = r->p->raw_rewards, .device = r->t.device},
-        err);
+    return tl_reward_set_open(&(struct tl_reward_set_params){.specs = specs->items,
+                                                             .n_specs = specs->n,
+                                                             .raw = r->p->raw_rewards,
+                                                             .device = device,
+                                                             .dtype = tl_dtype_choices[r->p->dtype]},
+                              err);
 }
 
-static bool open_all_rewards(struct tl_tune *r, struct tl_err *err)
+bool tl_tune_open_rewards(struct tl_tune *r, struct tl_device *device, struct tl_err *err)
 {
-    r->reward = open_rewards(r, &r->p->reward, err);
+    r->reward = open_rewards(r, &r->p->reward, device, err);
     if (!r->reward) return tl_err_add(err, "--reward");
     if (r->p->eval_reward.n == 0) return true;
-    r->held_out = open_rewards(r, &r->p->eval_reward, err);
+    r->held_out = open_rewards(r, &r->p->eval_reward, device, err);
     return r->held_out || tl_err_add(err, "--eval-reward");
 }
 
@@ -178,10 +187,10 @@ static void warn_of_targets(const struct tl_lora_spec *lora, const struct tl_sto
     }
 }
 
-/* Which layers train: the options', or those of the LoRA that the run goes on from. */
-static const struct tl_lora_spec *choose_lora(struct tl_tune *r, struct tl_err *err)
+const struct tl_lora_spec *tl_tune_choose_lora(struct tl_tune *r, struct tl_err *err)
 {
     const struct tl_tune_params *p = r->p;
+    if (p->full) return NULL;
     if (!p->lora || !*p->lora)
         return tl_lora_spec_parse(p->targets, p->rank, p->alpha > 0 ? p->alpha : p->rank, &r->lora, err)
                    ? &r->lora
@@ -193,27 +202,34 @@ static const struct tl_lora_spec *choose_lora(struct tl_tune *r, struct tl_err *
     return tl_lora_start_spec(r->lora_start, TL_LORA_UNET);
 }
 
+/* Lines that are said once, when everything is there. */
+static void tell(const struct tl_tune *r)
+{
+    const struct tl_policy_trainer *t = r->trainer;
+    if (r->p->beta > 0) tl_log(TL_LOG_INFO, "beta is %.4g reward per nat", tl_prdp_beta_nats(&t->p.loss));
+    tl_log(TL_LOG_INFO, "the last step's variance: %s", tl_last_step_name(t->p.sampling.last));
+}
+
+size_t tl_tune_decode_most(const struct tl_tune *r)
+{
+    return r->choice.single ? 1 : (size_t)r->p->prompts_per_epoch * (size_t)r->p->samples_per_prompt;
+}
+
 static bool make_trainer(struct tl_tune *r, struct tl_err *err)
 {
     const struct tl_tune_params *p = r->p;
-    struct tl_policy_trainer_params tp = trainer_params(r);
-    const struct tl_lora_spec *lora = NULL;
-    if (!p->full && !(lora = choose_lora(r, err))) return false;
-    tp.unet = r->pipeline->unet;
-    tp.scheduler = &r->pipeline->scheduler;
-    tp.height = r->latent_h;
-    tp.width = r->latent_w;
-    tp.tokens = r->encoding.tokens;
+    const struct tl_lora_spec *lora = tl_tune_choose_lora(r, err);
+    if (!lora && !p->full) return false;
+    struct tl_policy_trainer_params tp = tl_tune_trainer_params(r);
     tp.lora = lora;
+    if (!tl_latent_codec_prepare(r->codec, tl_tune_decode_most(r), r->latent_h, r->latent_w, NULL, err))
+        return false;
     r->trainer = tl_policy_trainer_create(&tp, err);
     if (!r->trainer) return false;
     if (r->lora_start && !tl_lora_start_fill(r->lora_start, TL_LORA_UNET, r->trainer->weights, err))
         return false;
     if (lora && !r->lora_start) warn_of_targets(lora, r->trainer->weights->layout);
-    if (p->beta > 0)
-        tl_log(TL_LOG_INFO, "beta is %.4g reward per nat", tl_prdp_beta_nats(&r->trainer->p.loss));
-    tl_log(TL_LOG_INFO, "the last step's variance: %s; %.1f MB besides the weights",
-           tl_last_step_name(tp.sampling.last), (double)tl_policy_trainer_bytes(r->trainer) / 1e6);
+    tell(r);
     size_t pictures;
     if (!tl_checked_mul(r->trainer->n, r->bytes, &pictures))
         return tl_err_set(err, TL_USAGE, "too many samples of %dx%d", r->width, r->height);
@@ -241,6 +257,35 @@ static void name_reward(struct tl_tune *r)
     snprintf(r->label, sizeof r->label, "%.*s%s", head, spec, slash ? slash + 1 : spec);
 }
 
+/* A run that is only looked at makes no folder. */
+static bool open_training(struct tl_tune *r, struct tl_err *err)
+{
+    const struct tl_job *job = r->job;
+    if (!r->p->dry_run) return tl_training_open(&r->t, job, r->p->out, r->p->resume, err);
+    r->t = (struct tl_training){.job = job};
+    r->t.device =
+        tl_device_open(&(struct tl_device_params){.name = job->device, .threads = job->threads}, err);
+    return r->t.device != NULL;
+}
+
+/* Text encoders go before the trainer comes, for all prompts are encoded by then; with --full they stay, to
+ * be saved with the model. */
+static bool open_all(struct tl_tune *r, struct tl_err *err)
+{
+    const struct tl_tune_params *p = r->p;
+    struct tl_device *device = r->t.device;
+    if (!tl_tune_open_model(r, device, err) || !encode_prompts(r, err) ||
+        !tl_tune_open_rewards(r, device, err) ||
+        !tl_tune_eval_init(r, &r->trained, "trained", &r->prompts, (size_t)p->eval_trained_most, EVAL_FIRST,
+                           err))
+        return false;
+    if (r->eval_prompts.n && !tl_tune_eval_init(r, &r->others, "others", &r->eval_prompts,
+                                                (size_t)p->eval_others_most, OTHERS_FIRST, err))
+        return false;
+    if (!p->full) tl_pipeline_free_text(r->pipeline);
+    return make_trainer(r, err);
+}
+
 bool tl_tune_open(struct tl_tune *r, const struct tl_options *options, struct tl_err *err)
 {
     const struct tl_tune_params *p = r->p;
@@ -250,21 +295,29 @@ bool tl_tune_open(struct tl_tune *r, const struct tl_options *options, struct tl
         inputs[n_inputs++] = (struct tl_run_input){.name = "eval_prompts", .path = p->eval_prompts};
     if (p->lora && *p->lora && !tl_file_is_folder(p->lora))
         inputs[n_inputs++] = (struct tl_run_input){.name = "lora", .path = p->lora};
-    if (!check_options(r, err) || !read_prompts(r, err) ||
-        !tl_training_open(&r->t, r->job, r->p->out, r->p->resume, err))
+    r->choice = (struct tl_tune_choice){.batch = p->batch, .recompute = p->checkpoint};
+    if (!check_options(r, err) || !read_prompts(r, err) || !open_training(r, err) || !tl_tune_plan(r, err))
         return false;
-    if (!open_model(r, err) || !open_all_rewards(r, err) || !make_trainer(r, err)) return false;
-    if (!tl_tune_eval_init(r, &r->trained, "trained", &r->prompts, (size_t)p->eval_trained_most, EVAL_FIRST,
-                           err))
-        return false;
-    if (r->eval_prompts.n && !tl_tune_eval_init(r, &r->others, "others", &r->eval_prompts,
-                                                (size_t)p->eval_others_most, OTHERS_FIRST, err))
-        return false;
+    if (p->dry_run && !tl_tune_fits(r)) return true;
+    if (!open_all(r, err)) return false;
     name_reward(r);
-    if (!tl_training_begin(&r->t, options, r->method->name, inputs, n_inputs, err)) return false;
+    if (p->dry_run) return true;
+    if (!tl_training_begin(&r->t, options, r->method->name, inputs, n_inputs, err) ||
+        !tl_tune_plan_note(r, err))
+        return false;
     if (r->t.folder->resumes && !tl_tune_load(r, err)) return false;
     r->metrics = tl_run_metrics_open(r->t.folder->path, r->t.folder->resumes ? r->epoch : -1, err);
     return r->metrics != NULL;
+}
+
+void tl_tune_close_model(struct tl_tune *r)
+{
+    tl_lora_spec_finish(&r->lora);
+    tl_lora_start_close(&r->lora_start);
+    tl_reward_set_close(&r->reward);
+    tl_reward_set_close(&r->held_out);
+    tl_latent_codec_destroy(&r->codec);
+    tl_pipeline_close(&r->pipeline);
 }
 
 void tl_tune_close(struct tl_tune *r)
@@ -273,16 +326,11 @@ void tl_tune_close(struct tl_tune *r)
     tl_policy_trainer_destroy(&r->trainer);
     tl_tune_eval_finish(&r->trained);
     tl_tune_eval_finish(&r->others);
-    tl_lora_spec_finish(&r->lora);
-    tl_lora_start_close(&r->lora_start);
     tl_advantage_history_finish(&r->history);
     cJSON_Delete(r->warnings);
-    tl_reward_set_close(&r->reward);
-    tl_reward_set_close(&r->held_out);
     tl_encoding_finish(&r->encoding);
     tl_encoding_finish(&r->negative);
-    tl_latent_codec_destroy(&r->codec);
-    tl_pipeline_close(&r->pipeline);
+    tl_tune_close_model(r);
     tl_prompts_finish(&r->prompts);
     tl_prompts_finish(&r->eval_prompts);
     free(r->drawn);

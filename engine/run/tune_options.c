@@ -1,6 +1,7 @@
 /* Options of the methods that train on rewards. */
 #include <math.h>
 
+#include "run/memory_plan.h"
 #include "run/train_methods.h"
 
 static const char *const prdp_reduces[] = {"sum", "mean", "mean-steps", NULL},
@@ -67,6 +68,12 @@ static const char *const prdp_reduces[] = {"sum", "mean", "mean-steps", NULL},
         TL_OPTION_BOOL(P, full, 0, "full", "false", "train all weights instead of a LoRA"),                  \
         TL_OPTION_BOOL(P, checkpoint, 0, "recompute", "false",                                               \
                        "recompute activations in the backward pass: less memory, more time"),                \
+        TL_OPTION_ENUM(P, dtype, 0, "dtype", "f32", tl_dtype_choices,                                        \
+                       "what weights that are not trained are kept in, the rewards' encoders too, whatever " \
+                       "the files have; everything is computed in f32"),                                     \
+        TL_OPTION_STRING(P, memory, 0, "memory", NULL, "SIZE",                                               \
+                         "the most that the run may take, such as 6G: chooses --batch and --recompute",      \
+                         TL_OPTION_FREE),                                                                    \
         TL_OPTION_BOOL(P, raw_rewards, 0, "raw-rewards", "false",                                            \
                        "sum rewards as they are instead of standardised"),                                   \
         TL_OPTION_BOOL(P, shuffle_rewards, 0, "shuffle-rewards", "false",                                    \

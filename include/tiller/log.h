@@ -4,7 +4,13 @@
 #ifndef TILLER_LOG_H
 #define TILLER_LOG_H
 
-enum tl_log_level { TL_LOG_ERROR, TL_LOG_WARN, TL_LOG_INFO, TL_LOG_DEBUG };
+enum tl_log_level {
+    TL_LOG_ERROR,
+    TL_LOG_WARN,
+    TL_LOG_INFO,
+    TL_LOG_DEBUG,
+    TL_LOG_NOTE /* what a person who did not ask for more is to read, too: a plan, the answer to --dry-run */
+};
 
 typedef void (*tl_log_fn)(void *user, enum tl_log_level level, const char *text);
 

@@ -61,6 +61,8 @@ struct tl_supervised_params {
 struct tl_tune_params {
     const char *model, *prompts, *out, *eval_prompts, *negative_prompt, *size, *targets, *sampler, *lora;
     struct tl_strings reward, eval_reward, stop_when;
+    const char *memory; /* "6G": the most that a run may take; NULL: as much as it likes */
+    int dtype;          /* frozen weights are kept in: 0 f32, 1 f16, 2 bf16 */
     bool raw_rewards, full, resume, checkpoint, ties_drop, shuffle_rewards, dry_run;
     int epochs, prompts_per_epoch, samples_per_prompt, steps, learn_steps, passes, minibatches, rank,
         checkpoint_every, keep, eval_every, resample_every, batch;

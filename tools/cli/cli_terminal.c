@@ -47,7 +47,7 @@ static void on_log(void *user, enum tl_log_level level, const char *text)
         cli_complain("", text);
     else if (level == TL_LOG_WARN)
         cli_complain("warning: ", text);
-    else if (is_verbose)
+    else if (level == TL_LOG_NOTE ? !is_quiet : is_verbose)
         cli_complain("", text);
 }
 

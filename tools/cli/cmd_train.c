@@ -118,12 +118,17 @@ static char *text_of(const struct cli_call *call, const char *name)
     return row ? tl_option_text(call->sets[2], row) : NULL;
 }
 
-static bool is_resumed(const struct cli_call *call)
+static bool is_set(const struct cli_call *call, const char *name)
 {
-    char *text = text_of(call, "resume");
+    char *text = text_of(call, name);
     bool yes = text && strcmp(text, "true") == 0;
     free(text);
     return yes;
+}
+
+static bool is_resumed(const struct cli_call *call)
+{
+    return is_set(call, "resume");
 }
 
 /* `--resume RUN` leaves RUN as the one argument. */
@@ -167,7 +172,7 @@ static bool is_through(const struct cli_call *call, const char *folder)
 static bool report(const struct cli_call *call, const char *folder, bool was_through, struct tl_err *err)
 {
     char line[4200];
-    if (call->common->quiet) return true;
+    if (call->common->quiet || is_set(call, "dry-run")) return true;
     snprintf(line, sizeof line, "%s was through already: %lld %s; it goes further with --%s N\n", folder,
              (long long)tl_train_saved_step(folder), unit(call), unit(call));
     if (was_through && !call->common->json && !cli_print(line, err)) return false;
