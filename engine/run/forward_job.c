@@ -59,7 +59,7 @@ static bool run(struct forward *f, const struct tl_job *job, struct tl_err *err)
     if (p->cotangent && !f->cotangent) return false;
     f->device = tl_device_open(&(struct tl_device_params){.name = job->device, .threads = job->threads}, err);
     if (!f->device) return false;
-    f->component = tl_component_open(f->device, p->folder, err);
+    f->component = tl_component_open_as(f->device, p->folder, (enum tl_dtype)p->dtype, err);
     if (!f->component) return false;
     struct tl_forward_call call = {.component = f->component,
                                    .method = p->method,

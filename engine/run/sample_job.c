@@ -12,6 +12,7 @@
 #include "io/file.h"
 #include "io/safetensors.h"
 #include "run/listing.h"
+#include "run/memory_plan.h"
 #include "run/progress.h"
 #include "run/sample_parts.h"
 #include "sample/latents.h"
@@ -50,6 +51,8 @@ const struct tl_option tl_sample_options[] = {
                   "pictures at a time; 0: by their size"),
     TL_OPTION_INT(struct tl_sample_params, first, 0, "first", "0", 0, 1 << 30, "N",
                   "number of the first picture, which its noise depends on"),
+    TL_OPTION_ENUM(struct tl_sample_params, dtype, 0, "dtype", "f32", tl_dtype_choices,
+                   "what weights are kept in, whatever the files have; everything is computed in f32"),
     {0},
 };
 
@@ -97,7 +100,8 @@ static bool open_model(struct sample *s, struct tl_err *err)
     s->device =
         tl_device_open(&(struct tl_device_params){.name = s->job->device, .threads = s->job->threads}, err);
     if (!s->device) return false;
-    s->pipeline = tl_pipeline_open(s->device, s->params->model, err);
+    const struct tl_pipeline_params how = {.dtype = (enum tl_dtype)s->params->dtype};
+    s->pipeline = tl_pipeline_open_as(s->device, s->params->model, &how, err);
     if (!s->pipeline) return false;
     /* diffusers passes over keys that begin with '_' */
     if (s->own.guidance < 0 &&

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "io/file.h"
 #include "io/image.h"
+#include "run/memory_plan.h"
 #include "run/progress.h"
 #include "run/score_parts.h"
 
@@ -23,6 +24,8 @@ const struct tl_option tl_score_options[] = {
                      "prompts in the order of the pictures' names, instead of the folder's own captions"),
     TL_OPTION_STRING(struct tl_score_params, csv, 0, "csv", NULL, "FILE",
                      "writes file, prompt and score of each picture"),
+    TL_OPTION_ENUM(struct tl_score_params, dtype, 0, "dtype", "f32", tl_dtype_choices,
+                   "what an encoder's weights are kept in; everything is computed in f32"),
     TL_OPTION_BOOL(struct tl_score_params, strict, 0, "strict", NULL,
                    "fails at the first picture that cannot be scored, instead of skipping it"),
     {0},
@@ -87,8 +90,12 @@ static bool open_reward(struct tl_score_work *w, struct tl_err *err)
     if (!check_usage(w->params, info, err)) return false;
     const char *spec = spec_of(w, info, err);
     if (!spec) return false;
-    struct tl_reward_set_params params = {
-        .specs = &spec, .n_specs = 1, .raw = true, .device_name = w->job->device, .threads = w->job->threads};
+    struct tl_reward_set_params params = {.specs = &spec,
+                                          .n_specs = 1,
+                                          .raw = true,
+                                          .device_name = w->job->device,
+                                          .threads = w->job->threads,
+                                          .dtype = tl_dtype_choices[w->params->dtype]};
     w->reward = tl_reward_set_open(&params, err);
     if (w->reward) w->n_parts = tl_reward_set_count(w->reward);
     return w->reward != NULL;

@@ -180,6 +180,14 @@ static bool save_model(struct tl_tune *r, struct tl_err *err)
     return ok;
 }
 
+/* Beside the plan, what was really taken. */
+static bool note_peak(const struct tl_tune *r, struct tl_err *err)
+{
+    size_t peak;
+    tl_device_bytes(r->t.device, NULL, &peak);
+    return tl_run_folder_note(r->t.folder, "device_peak_bytes", cJSON_CreateNumber((double)peak), err);
+}
+
 static bool train(const struct tl_tune_method *method, const struct tl_job *job, struct tl_options *options,
                   const void *params, struct tl_err *err)
 {
@@ -190,7 +198,7 @@ static bool train(const struct tl_tune_method *method, const struct tl_job *job,
         ok = tl_tune_dry_run(&r, err);
     else if (ok)
         ok = begin(&r, err) && epochs(&r, err) && (!r.p->full || save_model(&r, err)) &&
-             tl_tune_report(&r, err);
+             note_peak(&r, err) && tl_tune_report(&r, err);
     tl_tune_close(&r);
     return ok;
 }

@@ -16,6 +16,7 @@ struct tl_forward_params {
     const char *method;    /* "encode", "decode", "forward"; NULL: the class's first */
     const char *cotangent; /* safetensors; NULL: no gradients */
     const char *wrt; /* exact names of inputs or weights, comma-separated; NULL: none. Goes with cotangent */
+    int dtype;       /* weights are kept in: 0 f32, 1 f16, 2 bf16 */
     bool json;       /* the report as JSON (schema "tiller.forward/1") */
 };
 

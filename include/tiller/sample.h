@@ -30,6 +30,7 @@ struct tl_sample_params {
     const char *out;      /* folder */
     const char *grid;     /* PNG with all pictures, a row a prompt (at most 32 rows of 8); NULL: none */
     int batch;            /* pictures at a time; 0: by the size of their latents */
+    int dtype;            /* weights are kept in: 0 f32, 1 f16, 2 bf16, whatever the files have */
     bool json;            /* the report as JSON (schema "tiller.sample/1") */
 };
 

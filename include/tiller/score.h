@@ -18,6 +18,7 @@ struct tl_score_params {
     const char *flavour; /* goes with encoder */
     const char *prompts; /* file: one a line, or JSONL; NULL: the folder's own */
     const char *csv;     /* file to write: file, prompt, score of each picture; NULL: none */
+    int dtype;           /* encoders' weights are kept in: 0 f32, 1 f16, 2 bf16 */
     bool strict;         /* a picture that would be skipped is the job's failure, TL_BAD_INPUT */
     bool json;           /* the report as JSON */
 };

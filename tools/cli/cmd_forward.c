@@ -6,6 +6,8 @@
 
 static struct tl_forward_params params;
 
+static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
+
 static const struct tl_option options[] = {
     TL_OPTION_STRING(struct tl_forward_params, input, 'i', "input", NULL, "FILE",
                      "safetensors with the arguments of the Python class's forward, by name"),
@@ -17,6 +19,8 @@ static const struct tl_option options[] = {
                      "safetensors named and shaped like outputs: adds gradients"),
     TL_OPTION_STRING(struct tl_forward_params, wrt, 0, "wrt", NULL, "NAME,NAME",
                      "inputs or weights whose gradient of sum(output * cotangent) is written as grad.NAME"),
+    TL_OPTION_ENUM(struct tl_forward_params, dtype, 0, "dtype", "f32", dtypes,
+                   "what weights are kept in; everything is computed in f32"),
     {0},
 };
 
