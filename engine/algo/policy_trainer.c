@@ -14,6 +14,9 @@ bool tl_policy_trainer_check(const struct tl_policy_trainer_params *p, struct tl
     if (p->group_size < 2)
         return tl_err_set(err, TL_USAGE,
                           "samples of one prompt are compared: --samples-per-prompt must be 2 or more");
+    if (p->draw_size > 0 && p->draw_size < p->group_size)
+        return tl_err_set(err, TL_USAGE, "--learn-samples %d: only %d --samples-per-prompt are drawn",
+                          p->group_size, p->draw_size);
     if (p->n_groups < 1 || p->minibatches < 1 || p->n_groups % p->minibatches)
         return tl_err_set(err, TL_USAGE, "--minibatches %d must divide --prompts-per-epoch %d",
                           p->minibatches, p->n_groups);
@@ -39,11 +42,17 @@ static bool allocate(struct tl_policy_trainer *t, struct tl_err *err)
 {
     size_t all, part, steps = t->n_learn, mini = t->n / (size_t)t->p.minibatches;
     if (!tl_trajectory_init(&t->paths, t->p.loss.n_steps, t->n, t->dim, err)) return false;
+    if (t->n_drawn > t->n && !tl_trajectory_init(&t->drawn, t->p.loss.n_steps, t->n_drawn, t->dim, err))
+        return false;
     bool ok = tl_checked_mul(t->n * steps, t->dim, &all) && tl_checked_mul(all, sizeof(float), &all) &&
               tl_checked_mul(mini * steps, t->dim, &part) && tl_checked_mul(part, sizeof(float), &part);
+    size_t drawn;
+    ok = ok && tl_checked_mul(t->n_drawn * steps, t->dim, &drawn) &&
+         tl_checked_mul(drawn, sizeof(float), &drawn);
     t->m_ref = ok ? malloc(all) : NULL;
+    t->m_drawn = ok ? malloc(drawn) : NULL;
     t->m = ok ? malloc(part) : NULL;
-    return (t->m_ref && t->m) ||
+    return (t->m_ref && t->m_drawn && t->m) ||
            tl_err_set(err, TL_FAIL, "out of memory for %zu trajectories of %zu steps", t->n, steps);
 }
 
@@ -72,6 +81,7 @@ struct tl_policy_trainer *tl_policy_trainer_create(const struct tl_policy_traine
     }
     t->p = *params;
     t->n = (size_t)params->n_groups * (size_t)params->group_size;
+    t->n_drawn = params->draw_size > 0 ? (size_t)params->n_groups * (size_t)params->draw_size : t->n;
     t->dim = (size_t)(params->height * params->width * params->unet->config.unet.in_channels);
     t->p.batch = chunk_size((int)t->n / params->minibatches, params->batch > 0 ? params->batch : 64);
     t->p.loss.group_size = (size_t)params->group_size;
@@ -109,6 +119,8 @@ void tl_policy_trainer_destroy(struct tl_policy_trainer **t_ptr)
     tl_optimizer_destroy(&t->optimizer);
     tl_denoiser_destroy(&t->denoiser);
     tl_trajectory_finish(&t->paths);
+    tl_trajectory_finish(&t->drawn);
+    free(t->m_drawn);
     free(t->steps);
     free(t->m_ref);
     free(t->m);
@@ -138,40 +150,68 @@ static void fill_ratio(struct tl_policy_trainer *t, double *ratio, size_t step, 
         &t->steps[step], x, m, reference_at(t, step, sample), x_prev, t->dim, t->p.loss.reduce_dims);
 }
 
+/* Where the draw stands. */
+static const struct tl_trajectory *drawn(const struct tl_policy_trainer *t)
+{
+    return t->n_drawn > t->n ? &t->drawn : &t->paths;
+}
+
+static float *output_at(const struct tl_policy_trainer *t, size_t step, size_t sample)
+{
+    return t->m_drawn + (step * t->n_drawn + sample) * t->dim;
+}
+
 bool tl_policy_trainer_draw(struct tl_policy_trainer *t, const struct tl_policy_conditions *conditions,
                             uint32_t first_sample, struct tl_err *err)
 {
     size_t batch = (size_t)t->p.batch, n_steps = t->p.loss.n_steps;
+    const struct tl_trajectory *paths = drawn(t);
     struct tl_policy_chunk chunk;
     float *noise = malloc(t->dim * sizeof *noise);
     bool ok = tl_policy_chunk_init(&chunk, t, err) && (noise || tl_err_set(err, TL_FAIL, "out of memory"));
-    for (size_t i = 0; ok && i < t->n; i++)
+    for (size_t i = 0; ok && i < t->n_drawn; i++)
         tl_rng_normal((struct tl_rng_key){.seed = t->p.seed,
                                           .stream = TL_RNG_INIT_LATENT,
                                           .sample = first_sample + (uint32_t)i},
-                      0, t->dim, tl_trajectory_at(&t->paths, 0, i));
-    for (size_t c = 0; ok && c < t->n; c += batch) {
+                      0, t->dim, tl_trajectory_at(paths, 0, i));
+    for (size_t c = 0; ok && c < t->n_drawn; c += batch) {
         ok = tl_policy_chunk_condition(&chunk, conditions, c, err);
         for (size_t k = 0; ok && k < n_steps; k++) {
-            const float *x = tl_trajectory_at(&t->paths, k, c);
-            bool learnt = k < t->n_learn;
-            ok = tl_policy_chunk_run(&chunk, x, k, false, chunk.m, err) &&
-                 (!learnt || tl_policy_chunk_run(&chunk, x, k, true, reference_at(t, k, c), err));
+            float *m = k < t->n_learn ? output_at(t, k, c) : chunk.m;
+            ok = tl_policy_chunk_run(&chunk, tl_trajectory_at(paths, k, c), k, false, m, err);
             for (size_t j = 0; ok && j < batch; j++) {
                 struct tl_rng_key key = {.seed = t->p.seed,
                                          .stream = TL_RNG_SAMPLER,
                                          .sample = first_sample + (uint32_t)(c + j),
                                          .step = (uint32_t)k};
                 tl_rng_normal(key, 0, t->dim, noise);
-                tl_step_apply(&t->steps[k], tl_trajectory_at(&t->paths, k, c + j), chunk.m + j * t->dim,
-                              noise, t->dim, tl_trajectory_at(&t->paths, k + 1, c + j), NULL);
-                if (learnt) fill_ratio(t, t->paths.old_ratio, k, c + j, chunk.m + j * t->dim);
+                tl_step_apply(&t->steps[k], tl_trajectory_at(paths, k, c + j), m + j * t->dim, noise, t->dim,
+                              tl_trajectory_at(paths, k + 1, c + j), NULL);
             }
         }
     }
     free(noise);
     tl_policy_chunk_finish(&chunk);
     return ok;
+}
+
+const float *tl_policy_trainer_results(const struct tl_policy_trainer *t)
+{
+    return tl_trajectory_slot(drawn(t), t->p.loss.n_steps);
+}
+
+bool tl_policy_trainer_keep(struct tl_policy_trainer *t, const struct tl_policy_conditions *conditions,
+                            const size_t *which, struct tl_err *err)
+{
+    for (size_t k = 0; t->n_drawn > t->n && k <= t->p.loss.n_steps; k++)
+        for (size_t i = 0; i < t->n; i++)
+            memcpy(tl_trajectory_at(&t->paths, k, i), tl_trajectory_at(&t->drawn, k, which[i]),
+                   t->dim * sizeof(float));
+    if (!tl_policy_trainer_reference(t, conditions, err)) return false;
+    for (size_t k = 0; k < t->n_learn; k++)
+        for (size_t i = 0; i < t->n; i++)
+            fill_ratio(t, t->paths.old_ratio, k, i, output_at(t, k, which ? which[i] : i));
+    return true;
 }
 
 /* Runs all steps of the trajectories that are there: into m_ref for the reference, into old_ratio for the

@@ -22,7 +22,8 @@ struct tl_policy_trainer_params {
     struct tl_component *unet; /* borrowed */
     const struct tl_scheduler *scheduler;
     struct tl_plan_params sampling; /* steps, eta, last step */
-    int n_groups, group_size;       /* prompts, samples per prompt */
+    int n_groups, group_size;       /* prompts, samples per prompt that are learnt from */
+    int draw_size;                  /* samples per prompt that are drawn; 0: group_size */
     int minibatches;                /* M: updates per pass; divides n_groups */
     int passes;                     /* K */
     int learn_steps; /* the loss sees the first (noisiest) so many of the sampler's steps; 0: all */
@@ -50,7 +51,10 @@ struct tl_policy_trainer {
     struct tl_trajectory paths; /* x of every step, ratios */
     float *m_ref;               /* [n_steps][n][dim] */
     float *m;                   /* [n_steps][minibatch][dim] */
+    struct tl_trajectory drawn; /* x of every step of what is drawn, where that is more than is learnt from */
+    float *m_drawn;             /* the network's output in these: [n_learn][n_drawn][dim] */
     size_t n, dim;              /* samples; floats of one */
+    size_t n_drawn;             /* samples of a draw: n_groups * draw_size */
     size_t n_learn;             /* steps that the loss sees: the ratios of later ones stay 0 */
 };
 
@@ -71,10 +75,19 @@ struct tl_policy_conditions {
     void *user;
 };
 
-/* Draws trajectories (TL_INTERRUPTED: none are there): sample i starts from the noise of number first_sample
- * + i. Fills paths.x, m_ref, old_ratio. The result x_0 is tl_trajectory_slot(&trainer->paths, n_steps). */
+/* Draws n_drawn trajectories (TL_INTERRUPTED: none are there), draw_size a group; sample i starts from the
+ * noise of number first_sample + i, and is sample i to `conditions`. */
 bool tl_policy_trainer_draw(struct tl_policy_trainer *t, const struct tl_policy_conditions *conditions,
                             uint32_t first_sample, struct tl_err *err);
+
+/* The results x_0 of the draw: [n_drawn][dim], borrowed. */
+const float *tl_policy_trainer_results(const struct tl_policy_trainer *t);
+
+/* Takes those of the draw that are learnt from: which [n], numbers of the draw, group_size of each group in
+ * turn; NULL where all are. Fills paths.x, m_ref, old_ratio. `conditions` counts the samples that are kept.
+ */
+bool tl_policy_trainer_keep(struct tl_policy_trainer *t, const struct tl_policy_conditions *conditions,
+                            const size_t *which, struct tl_err *err);
 
 /* The snapshot's ratios for the trajectories that are there: what an epoch on stored samples begins with. */
 bool tl_policy_trainer_snapshot(struct tl_policy_trainer *t, const struct tl_policy_conditions *conditions,

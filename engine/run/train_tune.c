@@ -1,4 +1,5 @@
 /* Methods that fine-tune on rewards: the run over epochs: draw, decode, score, update, watch. */
+#include <math.h>
 #include <stdio.h>
 
 #include <tiller/interrupt.h>
@@ -52,9 +53,18 @@ static void count(struct tl_tune *r)
 {
     const struct tl_policy_trainer *t = r->trainer;
     bool drawn = tl_tune_draws(r, r->epoch);
-    r->queries += drawn ? t->n : 0;
-    r->evaluations += drawn ? t->n * (t->p.loss.n_steps + t->n_learn) : t->n * t->n_learn;
+    r->queries += drawn ? r->n_drawn : 0;
+    r->evaluations += drawn ? r->n_drawn * t->p.loss.n_steps : 0;
+    r->evaluations += t->n * t->n_learn;
     r->evaluations += (uint64_t)t->p.passes * t->n * t->n_learn * 4;
+}
+
+/* Of the epoch under way. */
+static double learning_rate(const struct tl_tune *r)
+{
+    double done = (double)r->epoch / r->p->epochs;
+    if (r->p->schedule == 1) return r->p->lr * (1 - done);
+    return r->p->schedule == 2 ? r->p->lr * 0.5 * (1 + cos(3.14159265358979323846 * done)) : r->p->lr;
 }
 
 /* What is left of the epoch: of one that an interrupt broke off, the updates. */
@@ -67,13 +77,14 @@ static bool one_epoch(struct tl_tune *r, struct tl_err *err)
         return false;
     r->in_epoch = true;
     enter(r, "learning");
+    r->trainer->p.adamw.lr = learning_rate(r);
     if (!tl_policy_trainer_update(r->trainer, &c, r->signal, (uint32_t)r->epoch, &r->at, err)) return false;
     count(r);
     r->epoch++;
     r->in_epoch = false;
     char health[128];
     snprintf(health, sizeof health, "reward %.3f, KL %.2f nats, clip %.0f %%",
-             tl_stats_mean(r->rewards, r->trainer->n), r->at.kl_ref_nats,
+             tl_stats_mean(r->rewards, r->n_drawn), r->at.kl_ref_nats,
              100 * r->at.clip_fraction / (r->at.updates > 0 ? (double)r->at.updates : 1));
     enter(r, r->method->name);
     tell(r, health);

@@ -98,8 +98,10 @@ struct tl_tune {
     int epoch;                 /* epochs finished */
     int drawn_epoch;           /* the epoch whose samples stand in the trainer */
     uint32_t *drawn;           /* its prompts: [n_groups] */
-    double *rewards, *signal;  /* [n] of these samples: scores, and what the loss learns from */
-    uint8_t *rgb;              /* [n] pictures: scratch of an epoch */
+    size_t n_drawn;            /* samples of a draw */
+    double *rewards;           /* [n_drawn]: their scores */
+    double *signal;            /* [n_drawn]: what the loss learns from; of those that are kept, first [n] */
+    uint8_t *rgb;              /* [n_drawn] pictures: scratch of an epoch */
     bool in_epoch;             /* an epoch is under way: its samples, signal and old ratios stand */
     struct tl_policy_epoch at; /* the updates of the epoch under way */
     struct tl_advantage_history history;
@@ -162,9 +164,11 @@ bool tl_tune_dry_run(struct tl_tune *r, struct tl_err *err);
 bool tl_tune_draws(const struct tl_tune *r, int epoch);
 /* The prompts of an epoch that draws, into r->drawn. */
 bool tl_tune_draw_prompts(struct tl_tune *r, int epoch, struct tl_err *err);
-/* What the trainer is told of the samples of r->drawn. */
+/* What the trainer is told of the samples that it learns from. */
 struct tl_policy_conditions tl_tune_conditions(struct tl_tune *r);
+/* Of a sample of the draw. */
 const char *tl_tune_prompt(void *run, size_t sample);
+struct tl_policy_conditions tl_tune_draw_conditions(struct tl_tune *r);
 /* Trajectories of the present policy, their pictures and rewards, and the signal. */
 bool tl_tune_draw(struct tl_tune *r, struct tl_err *err);
 /* Pictures of latents [n][h][w][c]: rgb [n][height][width][3]. */
@@ -187,6 +191,9 @@ bool tl_tune_embed(struct tl_tune *r, struct tl_reward_set *set, const struct tl
 /* From r->rewards of the epoch that was drawn: shuffled within each prompt where that is asked for, and as
  * advantages where the method learns from them. Once per draw: it moves the history. */
 void tl_tune_signal(struct tl_tune *r);
+/* Of each prompt's samples those of the highest and the lowest signal, as many of each: their numbers in the
+ * draw, [n]; their signal moves to the front of r->signal. */
+void tl_tune_select(struct tl_tune *r, size_t *out_which);
 
 /* ---- tune_standard.c ---- */
 /* Sums of several rewards are standardised by samples of the untouched model; the numbers are kept in

@@ -25,27 +25,38 @@ bool tl_tune_draw_prompts(struct tl_tune *r, int epoch, struct tl_err *err)
     return true;
 }
 
-static size_t prompt_of_sample(const struct tl_tune *r, size_t sample)
+static const float *context_of(const struct tl_tune *r, size_t group, bool negative)
 {
-    return r->drawn[sample / (size_t)r->p->samples_per_prompt];
+    const struct tl_encoding *e = negative ? &r->negative : &r->encoding;
+    return e->context + (negative ? 0 : r->drawn[group]) * (size_t)e->tokens * (size_t)e->width;
 }
 
-static const float *context(void *user, size_t sample, bool negative)
+static const float *kept_context(void *user, size_t sample, bool negative)
 {
     const struct tl_tune *r = user;
-    const struct tl_encoding *e = negative ? &r->negative : &r->encoding;
-    return e->context + (negative ? 0 : prompt_of_sample(r, sample)) * (size_t)e->tokens * (size_t)e->width;
+    return context_of(r, sample / (size_t)r->trainer->p.group_size, negative);
+}
+
+static const float *drawn_context(void *user, size_t sample, bool negative)
+{
+    const struct tl_tune *r = user;
+    return context_of(r, sample / (size_t)r->p->samples_per_prompt, negative);
 }
 
 struct tl_policy_conditions tl_tune_conditions(struct tl_tune *r)
 {
-    return (struct tl_policy_conditions){.context = context, .user = r};
+    return (struct tl_policy_conditions){.context = kept_context, .user = r};
+}
+
+struct tl_policy_conditions tl_tune_draw_conditions(struct tl_tune *r)
+{
+    return (struct tl_policy_conditions){.context = drawn_context, .user = r};
 }
 
 const char *tl_tune_prompt(void *run, size_t sample)
 {
     const struct tl_tune *r = run;
-    return r->prompts.items[prompt_of_sample(r, sample)].text;
+    return r->prompts.items[r->drawn[sample / (size_t)r->p->samples_per_prompt]].text;
 }
 
 bool tl_tune_decode(struct tl_tune *r, const float *latents, size_t n, uint8_t *rgb, struct tl_err *err)
@@ -102,16 +113,28 @@ bool tl_tune_embed(struct tl_tune *r, struct tl_reward_set *set, const struct tl
     return ok;
 }
 
+static bool keep(struct tl_tune *r, struct tl_err *err)
+{
+    struct tl_policy_conditions c = tl_tune_conditions(r);
+    if (r->n_drawn == r->trainer->n) return tl_policy_trainer_keep(r->trainer, &c, NULL, err);
+    size_t *which = malloc(r->trainer->n * sizeof *which);
+    if (!which) return tl_err_set(err, TL_FAIL, "out of memory");
+    tl_tune_select(r, which);
+    bool ok = tl_policy_trainer_keep(r->trainer, &c, which, err);
+    free(which);
+    return ok;
+}
+
 bool tl_tune_draw(struct tl_tune *r, struct tl_err *err)
 {
     struct tl_policy_trainer *t = r->trainer;
-    struct tl_policy_conditions c = tl_tune_conditions(r);
+    struct tl_policy_conditions c = tl_tune_draw_conditions(r);
     if (!tl_tune_draw_prompts(r, r->epoch, err) ||
-        !tl_policy_trainer_draw(t, &c, (uint32_t)r->epoch * (uint32_t)t->n, err) ||
-        !tl_tune_decode(r, tl_trajectory_slot(&t->paths, t->p.loss.n_steps), t->n, r->rgb, err))
+        !tl_policy_trainer_draw(t, &c, (uint32_t)r->epoch * (uint32_t)r->n_drawn, err) ||
+        !tl_tune_decode(r, tl_policy_trainer_results(t), r->n_drawn, r->rgb, err))
         return false;
-    struct tl_tune_pictures drawn = {r->rgb, 0, t->n, tl_tune_prompt, r};
+    struct tl_tune_pictures drawn = {r->rgb, 0, r->n_drawn, tl_tune_prompt, r};
     if (!tl_tune_score(r, r->reward, &drawn, r->rewards, NULL, err)) return false;
     tl_tune_signal(r);
-    return true;
+    return keep(r, err);
 }

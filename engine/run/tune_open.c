@@ -29,7 +29,8 @@ struct tl_policy_trainer_params tl_tune_trainer_params(const struct tl_tune *r)
         .tokens = pipeline ? pipeline->tokens : 0,
         .sampling = {.sampler = p->sampler, .n_steps = p->steps, .eta = p->eta, .last = last[p->last_step]},
         .n_groups = p->prompts_per_epoch,
-        .group_size = p->samples_per_prompt,
+        .group_size = p->learn_samples > 0 ? p->learn_samples : p->samples_per_prompt,
+        .draw_size = p->samples_per_prompt,
         .minibatches = p->minibatches,
         .passes = p->passes,
         .batch = r->choice.batch,
@@ -231,15 +232,16 @@ static bool make_trainer(struct tl_tune *r, struct tl_err *err)
     if (lora && !r->lora_start) warn_of_targets(lora, r->trainer->weights->layout);
     tell(r);
     size_t pictures;
-    if (!tl_checked_mul(r->trainer->n, r->bytes, &pictures))
+    r->n_drawn = r->trainer->n_drawn;
+    if (!tl_checked_mul(r->n_drawn, r->bytes, &pictures))
         return tl_err_set(err, TL_USAGE, "too many samples of %dx%d", r->width, r->height);
     r->drawn = calloc((size_t)p->prompts_per_epoch, sizeof *r->drawn);
-    r->rewards = calloc(r->trainer->n, sizeof *r->rewards);
-    r->signal = calloc(r->trainer->n, sizeof *r->signal);
+    r->rewards = calloc(r->n_drawn, sizeof *r->rewards);
+    r->signal = calloc(r->n_drawn, sizeof *r->signal);
     r->warnings = cJSON_CreateArray();
     r->rgb = malloc(pictures);
     if (!r->drawn || !r->rewards || !r->signal || !r->warnings || !r->rgb)
-        return tl_err_set(err, TL_FAIL, "out of memory for %zu pictures of %dx%d", r->trainer->n, r->width,
+        return tl_err_set(err, TL_FAIL, "out of memory for %zu pictures of %dx%d", r->n_drawn, r->width,
                           r->height);
     if (r->method->advantages && p->advantages == TL_ADVANTAGE_PROMPT &&
         !tl_advantage_history_init(&r->history, r->prompts.n, err))

@@ -8,7 +8,8 @@ static const char *const prdp_reduces[] = {"sum", "mean", "mean-steps", NULL},
                          *const ddpo_reduces[] = {"sum", "mean", NULL},
                          *const last_steps[] = {"zero", "diffusers", "clamp", NULL},
                          *const estimators[] = {"importance", "plain", NULL},
-                         *const advantages[] = {"prompt", "group", "epoch", NULL};
+                         *const advantages[] = {"prompt", "group", "epoch", NULL},
+                         *const schedules[] = {"constant", "linear", "cosine", NULL};
 
 #define P struct tl_tune_params
 #define WHAT_OPTIONS                                                                                         \
@@ -29,6 +30,8 @@ static const char *const prdp_reduces[] = {"sum", "mean", "mean-steps", NULL},
                       "drawn without repetition"),                                                           \
         TL_OPTION_INT(P, samples_per_prompt, 0, "samples-per-prompt", "8", 2, 4096, "N",                     \
                       "compared with each other"),                                                           \
+        TL_OPTION_INT(P, learn_samples, 0, "learn-samples", "0", 0, 4096, "N",                               \
+                      "of each prompt's samples, learn from the N/2 best and N/2 worst; 0: from all"),       \
         TL_OPTION_INT(P, steps, 0, "steps", "20", 1, 1000, "N", "of the sampler"),                           \
         TL_OPTION_INT(P, learn_steps, 0, "learn-steps", "0", 0, 1000, "N",                                   \
                       "learn from the first, noisiest N of them only; 0: from all"),                         \
@@ -52,6 +55,8 @@ static const char *const prdp_reduces[] = {"sum", "mean", "mean-steps", NULL},
                       "updates per pass; divides --prompts-per-epoch"),                                      \
         TL_OPTION_INT(P, batch, 0, "batch", "0", 0, 4096, "N", "samples per network run; 0: chosen"),        \
         TL_OPTION_REAL(P, lr, 0, "lr", "0.0003", 0, 10, "X", "learning rate"),                               \
+        TL_OPTION_ENUM(P, schedule, 0, "schedule", "constant", schedules,                                    \
+                       "of the learning rate: constant, or down to 0 over --epochs"),                        \
         TL_OPTION_REAL(P, beta1, 0, "beta1", "0.9", 0, 0.99999, "X", "AdamW"),                               \
         TL_OPTION_REAL(P, beta2, 0, "beta2", "0.99", 0, 0.99999, "X", "AdamW"),                              \
         TL_OPTION_REAL(P, weight_decay, 0, "weight-decay", "0.0001", 0, 10, "X", "AdamW"),                   \

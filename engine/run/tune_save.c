@@ -50,7 +50,7 @@ static void list_blobs(struct tl_tune *r, struct blobs *b)
     if (!holds_samples(r)) return;
     add_blob(b, "stored_paths", paths->x,
              (paths->n_steps + 1) * paths->n_samples * paths->dim * sizeof(float));
-    add_blob(b, "stored_rewards", r->rewards, r->trainer->n * sizeof(double));
+    add_blob(b, "stored_rewards", r->rewards, r->n_drawn * sizeof(double));
     add_blob(b, "stored_signal", r->signal, r->trainer->n * sizeof(double));
     if (!r->in_epoch) return;
     add_blob(b, "old_ratios", paths->old_ratio, paths->n_samples * paths->n_steps * sizeof(double));

@@ -25,6 +25,22 @@ static void shuffle(const struct tl_tune *r, double *signal)
     }
 }
 
+void tl_tune_select(struct tl_tune *r, size_t *out_which)
+{
+    size_t groups = (size_t)r->p->prompts_per_epoch, each = (size_t)r->p->samples_per_prompt,
+           take = (size_t)r->trainer->p.group_size;
+    for (size_t g = 0; g < groups; g++) {
+        const double *s = r->signal + g * each;
+        size_t *which = out_which + g * take, n = 0;
+        for (size_t i = 0; i < each; i++) {
+            size_t lower = 0; /* its rank; of equal ones the first comes first */
+            for (size_t j = 0; j < each; j++) lower += s[j] < s[i] || (s[j] == s[i] && j < i);
+            if (lower < take / 2 || lower >= each - (take - take / 2)) which[n++] = g * each + i;
+        }
+    }
+    for (size_t i = 0; i < groups * take; i++) r->signal[i] = r->signal[out_which[i]]; /* which[i] >= i */
+}
+
 void tl_tune_signal(struct tl_tune *r)
 {
     size_t groups = (size_t)r->p->prompts_per_epoch, each = (size_t)r->p->samples_per_prompt;

@@ -11,8 +11,8 @@ enum { SAMPLES = 256, FIRST = 1 << 29 };
 /* Each reward's own scores of SAMPLES pictures, the epoch's prompts again and again: out [SAMPLES][parts]. */
 static bool score_untouched(struct tl_tune *r, struct tl_reward_set *set, double *out, struct tl_err *err)
 {
-    size_t n = SAMPLES, most = r->trainer->n, parts = tl_reward_set_count(set);
-    struct tl_policy_conditions c = tl_tune_conditions(r);
+    size_t n = SAMPLES, most = r->n_drawn, parts = tl_reward_set_count(set);
+    struct tl_policy_conditions c = tl_tune_draw_conditions(r);
     float *latents = malloc((most < n ? most : n) * r->trainer->dim * sizeof *latents);
     bool ok = latents || tl_err_set(err, TL_FAIL, "out of memory");
     for (size_t done = 0, take; ok && done < n; done += take) {

@@ -30,7 +30,7 @@ bool tl_tune_watch_epoch(struct tl_tune *r, struct tl_err *err)
 {
     const double *rewards = r->rewards;
     const struct tl_policy_epoch *e = &r->at;
-    size_t n = r->trainer->n;
+    size_t n = r->n_drawn;
     double low = rewards[0], high = rewards[0], updates = e->updates > 0 ? (double)e->updates : 1;
     for (size_t i = 1; i < n; i++) {
         low = fmin(low, rewards[i]);

@@ -64,8 +64,8 @@ struct tl_tune_params {
     const char *memory; /* "6G": the most that a run may take; NULL: as much as it likes */
     int dtype;          /* frozen weights are kept in: 0 f32, 1 f16, 2 bf16 */
     bool raw_rewards, full, resume, checkpoint, ties_drop, shuffle_rewards, dry_run;
-    int epochs, prompts_per_epoch, samples_per_prompt, steps, learn_steps, passes, minibatches, rank,
-        checkpoint_every, keep, eval_every, resample_every, batch;
+    int epochs, prompts_per_epoch, samples_per_prompt, learn_samples, steps, learn_steps, passes, minibatches,
+        rank, checkpoint_every, keep, eval_every, resample_every, batch;
     int eval_samples;      /* per prompt */
     int eval_trained_most; /* prompts, at most */
     int eval_others_most;
@@ -74,6 +74,7 @@ struct tl_tune_params {
     int last_step;  /* 0 zero, 1 diffusers, 2 clamp */
     int estimator;  /* ddpo: 0 importance-weighted, 1 plain */
     int advantages; /* ddpo: enum tl_advantage_over */
+    int schedule;   /* 0 constant, 1 linear, 2 cosine */
 };
 
 #endif
