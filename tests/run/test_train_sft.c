@@ -317,7 +317,7 @@ static void test_learns(void **state)
     double loss[64];
     struct support_train run =
         run_of("learns", OPTIONS(data_option, BOTH, "steps=40", "lr=0.02", "ema=0", "val-share=0.25",
-                                 "val-every=20", "save-every=20", "batch=8"));
+                                 "val-every=20", "save-every=20", "size=32"));
     support_train_ok(&run);
     size_t n = support_column(run.out, "validation", "loss", loss, 64);
     assert_int_equal(n, 3);
