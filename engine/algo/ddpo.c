@@ -28,7 +28,7 @@ bool tl_ddpo_loss(const struct tl_policy_params *p, const double *ratio, const d
     double *s = begin(p, ratio, old_ratio, advantages, &n, &stats, err);
     if (!s) return false;
     free(s);
-    double cells = (double)n * (double)p->n_steps;
+    double cells = tl_policy_loss_cells(p, n);
     for (size_t k = 0; k < n * p->n_steps; k++) {
         double a = advantages[k / p->n_steps], rho = exp(ratio[k] - old_ratio[k]);
         if (!isfinite(a * rho))
@@ -61,7 +61,7 @@ bool tl_ddpo_plain_loss(const struct tl_policy_params *p, const double *ratio, c
     double *s = begin(p, ratio, old_ratio, advantages, &n, &stats, err);
     if (!s) return false;
     free(s);
-    double cells = (double)n * (double)p->n_steps;
+    double cells = tl_policy_loss_cells(p, n);
     for (size_t k = 0; k < n * p->n_steps; k++) stats.loss -= advantages[k / p->n_steps] * ratio[k] / cells;
     if (out_d_ratio)
         for (size_t k = 0; k < n * p->n_steps; k++) out_d_ratio[k] = -advantages[k / p->n_steps] / cells;

@@ -9,7 +9,7 @@
  *
  *   loss     = -1/(n T) sum_{i,t} A_i r_{theta,t}[i]
  *
- * The signal A is the advantage (advantage.h). T counts steps without density, too. r, units and arrays:
+ * The signal A is the advantage (advantage.h). T counts live steps. r, units and arrays:
  * policy_loss.h. Equation and defaults: the authors' released trainer (kvablack/ddpo-pytorch,
  * scripts/train.py), whose log-probs are means over dims with clip 1e-4. */
 #ifndef TL_ALGO_DDPO_H

@@ -52,8 +52,13 @@ void tl_policy_loss_observe(const struct tl_policy_params *p, size_t n, const do
         total += s;
         out_s[i] = s * weight;
     }
-    stats->ratio_mean = total / ((double)n * (double)p->n_steps);
+    stats->ratio_mean = total / tl_policy_loss_cells(p, n);
     stats->kl_nats = total / (double)n * (p->reduce_dims == TL_LOG_RATIO_MEAN ? (double)p->dim : 1);
+}
+
+double tl_policy_loss_cells(const struct tl_policy_params *p, size_t n)
+{
+    return (double)n * (double)(p->n_live ? p->n_live : p->n_steps);
 }
 
 double tl_policy_loss_correlation(const struct tl_policy_params *p, const double *s, const double *signal)

@@ -32,9 +32,10 @@ struct tl_policy_params {
     size_t group_size; /* B samples of each prompt; sample i belongs to group i / B */
     size_t n_steps;    /* T */
     size_t dim;        /* D, values of one sample; only for the units of stats */
-    double beta;       /* PRDP: > 0 */
-    double clip; /* >= 0, INFINITY for none; PRDP: half width of the band of a step's log-ratio; DDPO: of
-                    the ratio around 1 */
+    size_t n_live; /* steps that are learnt from and have a density; 0: all. The ratios of the others are 0 */
+    double beta;   /* PRDP: > 0 */
+    double clip;   /* >= 0, INFINITY for none; PRDP: half width of the band of a step's log-ratio; DDPO: of
+                      the ratio around 1 */
     enum tl_log_ratio_reduce reduce_dims, reduce_steps;
     enum tl_policy_ties ties;
 };
@@ -42,7 +43,7 @@ struct tl_policy_params {
 struct tl_policy_stats {
     double loss;
     size_t n_pairs, n_ties; /* PRDP: pairs that count; pairs with equal rewards */
-    double clip_fraction;   /* share of (sample, step) outside its band */
+    double clip_fraction;   /* share of (sample, live step) outside its band */
     double clipped_pairs;   /* PRDP: share of pairs whose clipped branch was larger */
     double ratio_mean;      /* mean over samples and steps of r_{theta,t}, in the units of the loss */
     double ratio_max;       /* max |r_{theta,t}| */
@@ -70,6 +71,9 @@ bool tl_policy_loss_check(const struct tl_policy_params *p, const char *what, co
  * steps (mean with reduce_steps mean). */
 void tl_policy_loss_observe(const struct tl_policy_params *p, size_t n, const double *ratio,
                             const double *old_ratio, double *out_s, struct tl_policy_stats *stats);
+
+/* Samples times live steps. */
+double tl_policy_loss_cells(const struct tl_policy_params *p, size_t n);
 
 /* Pearson correlation of s and signal, [n], after both are centred in their group. */
 double tl_policy_loss_correlation(const struct tl_policy_params *p, const double *s, const double *signal);

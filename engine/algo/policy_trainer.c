@@ -102,6 +102,7 @@ struct tl_policy_trainer *tl_policy_trainer_create(const struct tl_policy_traine
                                     .gradient = true,
                                     .checkpoint = params->checkpoint};
     bool ok = t->steps && tl_scheduler_plan(params->scheduler, &params->sampling, t->steps, err);
+    for (size_t k = 0; ok && k < t->n_learn; k++) t->p.loss.n_live += t->steps[k].sigma > 0;
     t->denoiser = ok ? tl_denoiser_create(&dp, err) : NULL;
     if (t->denoiser && allocate(t, err) && make_weights(t, err)) return t;
     tl_err_set(err, TL_FAIL, "out of memory");

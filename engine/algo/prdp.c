@@ -43,7 +43,7 @@ static void clipped_sums(const struct tl_policy_params *p, size_t n, const doubl
         }
         out_c[i] = c * weight;
     }
-    stats->clip_fraction = (double)n_outside / ((double)n * (double)p->n_steps);
+    stats->clip_fraction = (double)n_outside / tl_policy_loss_cells(p, n);
 }
 
 struct pair_counts {

@@ -77,7 +77,8 @@ static bool rose(const struct tl_guard_value *v, double errors)
     return v->known && v->has_start && v->now > v->start && v->z > errors;
 }
 
-size_t tl_guard_warnings(const struct tl_guard_readings *r, struct tl_guard_warning out[TL_GUARD_WARNINGS])
+size_t tl_guard_warnings(const struct tl_guard_readings *r, const char *restrain,
+                         struct tl_guard_warning out[TL_GUARD_WARNINGS])
 {
     const struct tl_guard_value *reward = &r->of[TL_GUARD_REWARD], *held = &r->of[TL_GUARD_HELD_OUT],
                                 *diversity = &r->of[TL_GUARD_DIVERSITY],
@@ -94,14 +95,13 @@ size_t tl_guard_warnings(const struct tl_guard_readings *r, struct tl_guard_warn
         WARN("reward hacking",
              "the trained reward rose from %.4g to %.4g while the held-out one fell from %.4g to %.4g; take "
              "the "
-             "best checkpoint, or try a larger --beta, a second --reward, fewer epochs",
-             reward->start, reward->now, held->start, held->now);
+             "best checkpoint, or try %s, a second --reward, fewer epochs",
+             reward->start, reward->now, held->start, held->now, restrain);
     if (diversity->known && diversity->has_start && diversity->now < 0.5 * diversity->start)
         WARN("collapse",
-             "pictures of one prompt became alike: their diversity fell from %.4g to %.4g; try a larger "
-             "--beta, a "
-             "lower --lr, or stop earlier",
-             diversity->start, diversity->now);
+             "pictures of one prompt became alike: their diversity fell from %.4g to %.4g; try %s, a lower "
+             "--lr, or stop earlier",
+             diversity->start, diversity->now, restrain);
     if (fell(reward, 3))
         WARN("divergence",
              "the trained reward fell from %.4g to %.4g (KL %.3g nats): the policy moves, but not uphill; "

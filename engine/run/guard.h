@@ -1,6 +1,6 @@
 /* Guards of a run that learns from a reward: when it should stop, and what it should be warned of.
  *
- * A rule is written METRIC<LIMIT or METRIC>LIMIT; a limit that ends in % is of the untouched model's reading:
+ * A rule is written METRIC<LIMIT or METRIC>LIMIT; a limit that ends in % is of the reading as the run began:
  * "kl>20", "held_out<95%", "diversity<50%", "clip_fraction>0.8". Pure functions on readings; nothing is drawn
  * or written here. Thread-safe. */
 #ifndef TL_RUN_GUARD_H
@@ -23,8 +23,9 @@ enum tl_guard_metric {
 };
 
 struct tl_guard_value {
-    double now, start; /* start: the untouched model; 0 where the metric has none */
-    double z;          /* paired change in standard errors; 0 where it is not known */
+    double now, start; /* start: as the run began (the untouched model, or the LoRA that it goes on from) */
+    double z; /* paired change in standard errors over prompts; +-infinity where all changed alike; 0: not
+                 known */
     bool known, has_start;
 };
 
@@ -51,8 +52,9 @@ struct tl_guard_warning {
     char text[320];
 };
 enum { TL_GUARD_WARNINGS = 5 };
-/* Those that hold now; returns how many. */
-size_t tl_guard_warnings(const struct tl_guard_readings *readings,
+/* Those that hold now; returns how many. restrain: the method's own option that keeps a policy near its
+ * reference: "a larger --beta". */
+size_t tl_guard_warnings(const struct tl_guard_readings *readings, const char *restrain,
                          struct tl_guard_warning out[TL_GUARD_WARNINGS]);
 
 #endif

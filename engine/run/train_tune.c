@@ -9,6 +9,7 @@
 #include "algo/prdp.h"
 #include "base/clock.h"
 #include "metrics/stats.h"
+#include "run/checkpoint.h"
 #include "run/tune.h"
 
 static void tell(const struct tl_tune *r, const char *health)
@@ -115,12 +116,12 @@ static bool between(struct tl_tune *r, bool *out_stop, struct tl_err *err)
     const struct tl_tune_params *p = r->p;
     bool best = false, stop = false, last = r->epoch >= p->epochs || r->stopped[0];
     bool due = last || (p->eval_every && r->epoch % p->eval_every == 0);
-    if (!last && !tl_tune_watch_guards(r, &stop, err)) return false;
+    if (!tl_tune_watch_guards(r, !last, &stop, err)) return false;
     if ((due || stop) && r->read_epoch != r->epoch) {
         enter(r, "reading");
         if (!tl_tune_watch_evals(r, false, &best, err)) return false;
         r->read_epoch = r->epoch;
-        if (!stop && !last && !tl_tune_watch_guards(r, &stop, err)) return false;
+        if (!tl_tune_watch_guards(r, !last && !stop, &stop, err)) return false;
     }
     last |= stop;
     if ((last || best || r->epoch % p->checkpoint_every == 0) && !tl_tune_save(r, best, err)) return false;
@@ -159,9 +160,7 @@ static bool epochs(struct tl_tune *r, struct tl_err *err)
 static bool read_untouched(struct tl_tune *r, struct tl_err *err)
 {
     bool best;
-    if (!tl_tune_standardise(r, r->reward, "reward_standards", err) ||
-        !tl_tune_standardise(r, r->held_out, "eval_reward_standards", err))
-        return false;
+    if (!tl_tune_standardise(r, err)) return false;
     if (r->untouched_read) return true;
     enter(r, "reading the untouched model");
     tell(r, "");
@@ -181,11 +180,11 @@ static bool begin(struct tl_tune *r, struct tl_err *err)
     return tl_err_set(err, why.code, "%s", why.text);
 }
 
-static bool save_model(struct tl_tune *r, struct tl_err *err)
+static bool save_model_as(struct tl_tune *r, const char *name, struct tl_err *err)
 {
     struct tl_str path = {0};
     bool ok =
-        tl_run_folder_path(r->t.folder, "model", &path, err) &&
+        tl_run_folder_path(r->t.folder, name, &path, err) &&
         tl_pipeline_save(r->pipeline, path.data, &(struct tl_pipeline_save_params){.dtype = TL_ST_F32}, err);
     tl_str_finish(&path);
     return ok;
@@ -199,6 +198,20 @@ static bool note_peak(const struct tl_tune *r, struct tl_err *err)
     return tl_run_folder_note(r->t.folder, "device_peak_bytes", cJSON_CreateNumber((double)peak), err);
 }
 
+/* With --full: model/, and model-best/ from the best checkpoint where that is not the last one. The trained
+ * weights are then those. */
+static bool save_models(struct tl_tune *r, struct tl_err *err)
+{
+    if (!r->p->full) return true;
+    if (!save_model_as(r, "model", err)) return false;
+    if (r->best_epoch <= 0 || r->best_epoch == r->epoch) return true;
+    struct tl_checkpoint *c = tl_checkpoint_open_best(r->t.folder->path, err);
+    bool ok = c && tl_checkpoint_read_store(c, "weights", r->trainer->weights, err) &&
+              save_model_as(r, "model-best", err);
+    tl_checkpoint_close(&c);
+    return ok;
+}
+
 static bool train(const struct tl_tune_method *method, const struct tl_job *job, struct tl_options *options,
                   const void *params, struct tl_err *err)
 {
@@ -208,8 +221,8 @@ static bool train(const struct tl_tune_method *method, const struct tl_job *job,
     if (ok && r.p->dry_run)
         ok = tl_tune_dry_run(&r, err);
     else if (ok)
-        ok = begin(&r, err) && epochs(&r, err) && (!r.p->full || save_model(&r, err)) &&
-             note_peak(&r, err) && tl_tune_report(&r, err);
+        ok = begin(&r, err) && epochs(&r, err) && save_models(&r, err) && note_peak(&r, err) &&
+             tl_tune_report(&r, err);
     tl_tune_close(&r);
     return ok;
 }
@@ -217,14 +230,15 @@ static bool train(const struct tl_tune_method *method, const struct tl_job *job,
 bool tl_train_prdp(const struct tl_job *job, struct tl_options *options, const void *params,
                    struct tl_err *err)
 {
-    static const struct tl_tune_method prdp = {"prdp", tl_prdp_loss, false, false, "PRDP"};
+    static const struct tl_tune_method prdp = {"prdp", tl_prdp_loss, false, false, "PRDP", "a larger --beta"};
     return train(&prdp, job, options, params, err);
 }
 
 bool tl_train_ddpo(const struct tl_job *job, struct tl_options *options, const void *params,
                    struct tl_err *err)
 {
-    static const struct tl_tune_method kinds[] = {{"ddpo", tl_ddpo_loss, true, false, "DDPO"},
-                                                  {"ddpo", tl_ddpo_plain_loss, true, true, "DDPO, plain"}};
+    static const struct tl_tune_method kinds[] = {
+        {"ddpo", tl_ddpo_loss, true, false, "DDPO", "a smaller --clip"},
+        {"ddpo", tl_ddpo_plain_loss, true, true, "DDPO, plain", "a lower --lr"}};
     return train(&kinds[((const struct tl_tune_params *)params)->estimator], job, options, params, err);
 }

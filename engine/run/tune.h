@@ -14,6 +14,7 @@
 #include "algo/policy_trainer.h"
 #include "io/image.h"
 #include "io/prompts.h"
+#include "metrics/stats.h"
 #include "models/lora_start.h"
 #include "run/guard.h"
 #include "run/memory_plan.h"
@@ -37,6 +38,7 @@ struct tl_tune_method {
     bool advantages;      /* the loss learns from advantages, not rewards */
     bool one_update;      /* right for one update an epoch only */
     const char *headline; /* of the curve */
+    const char *restrain; /* what keeps the policy near its reference, as advice */
 };
 
 /* The best or worst pictures of a reading so far, best (worst) first. */
@@ -63,7 +65,8 @@ struct tl_tune_eval {
     size_t n_shown;                      /* of the first prompts, the first samples */
     struct tl_tune_reading start, now;   /* start: the untouched model */
     struct tl_tune_extremes best, worst; /* of the last reading */
-    float *embeddings; /* [n][dim] of the reading under way; NULL where no reward has an encoder; owns */
+    struct tl_reward_set *embedder; /* the trained reward or the held-out one, whose encoder looks; or NULL */
+    float *embeddings;              /* [n][dim] of the reading under way; NULL without an embedder; owns */
     size_t embed_dim;
 };
 
@@ -196,9 +199,9 @@ void tl_tune_signal(struct tl_tune *r);
 void tl_tune_select(struct tl_tune *r, size_t *out_which);
 
 /* ---- tune_standard.c ---- */
-/* Sums of several rewards are standardised by samples of the untouched model; the numbers are kept in
- * run.json under `key`, where a run that goes on finds them. May be interrupted. */
-bool tl_tune_standardise(struct tl_tune *r, struct tl_reward_set *set, const char *key, struct tl_err *err);
+/* Sums of several rewards are standardised by samples of the untouched model on prompts from all of the file;
+ * the numbers are kept in run.json, where a run that goes on finds them. May be interrupted. */
+bool tl_tune_standardise(struct tl_tune *r, struct tl_err *err);
 
 /* ---- tune_eval.c ---- */
 bool tl_tune_eval_init(struct tl_tune *r, struct tl_tune_eval *e, const char *name,
@@ -220,7 +223,11 @@ bool tl_tune_watch_epoch(struct tl_tune *r, struct tl_err *err);
 /* Readings of the present policy, a row of metrics each, pictures; *out_best: better than ever. */
 bool tl_tune_watch_evals(struct tl_tune *r, bool start, bool *out_best, struct tl_err *err);
 /* Warnings that are new, and whether a rule of --stop-when ends the run (r->stopped says why). */
-bool tl_tune_watch_guards(struct tl_tune *r, bool *out_stop, struct tl_err *err);
+bool tl_tune_watch_guards(struct tl_tune *r, bool may_stop, bool *out_stop, struct tl_err *err);
+/* Errors of a mean and of a paired difference of n readings, over prompts where there are two or more. */
+double tl_tune_se(const struct tl_tune *r, const struct tl_tune_eval *e, const double *rewards);
+bool tl_tune_paired(const struct tl_tune *r, const struct tl_tune_eval *e, int reward,
+                    struct tl_stats_paired *out, struct tl_err *err);
 
 /* ---- tune_report.c ---- */
 /* result.json, summary.txt, before_after.png, curve.png, report.html in the run's folder, and the summary's

@@ -53,7 +53,10 @@ bool tl_tune_eval_init(struct tl_tune *r, struct tl_tune_eval *e, const char *na
     e->n = e->n_prompts * samples;
     size_t shown_prompts = e->n_prompts < TL_TUNE_SHOWN_PROMPTS ? e->n_prompts : TL_TUNE_SHOWN_PROMPTS;
     e->n_shown = shown_prompts * (samples < TL_TUNE_SHOWN ? samples : TL_TUNE_SHOWN);
-    e->embed_dim = tl_reward_set_embed_dim(r->reward);
+    e->embedder = tl_reward_set_embed_dim(r->reward) > 0                    ? r->reward
+                  : r->held_out && tl_reward_set_embed_dim(r->held_out) > 0 ? r->held_out
+                                                                            : NULL;
+    e->embed_dim = e->embedder ? tl_reward_set_embed_dim(e->embedder) : 0;
     e->prompts = malloc((e->n_prompts + 1) * sizeof *e->prompts);
     e->best.rgb = calloc(TL_TUNE_EXTREMES, r->bytes);
     e->worst.rgb = calloc(TL_TUNE_EXTREMES, r->bytes);
@@ -120,7 +123,7 @@ static bool read_piece(struct tl_tune *r, struct tl_tune_eval *e, size_t first, 
     if (!tl_tune_score(r, r->reward, &pictures, out->rewards + first, NULL, err)) return false;
     if (r->held_out && !tl_tune_score(r, r->held_out, &pictures, out->rewards + e->n + first, NULL, err))
         return false;
-    if (e->embed_dim && !tl_tune_embed(r, r->reward, &pictures, e->embeddings + first * e->embed_dim, err))
+    if (e->embed_dim && !tl_tune_embed(r, e->embedder, &pictures, e->embeddings + first * e->embed_dim, err))
         return false;
     keep_shown(r, e, rgb, first, n, out);
     for (size_t i = 0; i < n; i++) {

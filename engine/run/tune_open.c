@@ -72,10 +72,50 @@ static bool parse_rules(struct tl_tune *r, struct tl_err *err)
     for (r->n_rules = 0; r->n_rules < texts->n; r->n_rules++) {
         struct tl_guard_rule *rule = &r->rules[r->n_rules];
         if (!tl_guard_parse(texts->items[r->n_rules], rule, err)) return tl_err_add(err, "--stop-when");
-        if (rule->metric == TL_GUARD_HELD_OUT && r->p->eval_reward.n == 0)
+        bool held_out = rule->metric == TL_GUARD_HELD_OUT,
+             read = held_out || rule->metric == TL_GUARD_REWARD || rule->metric == TL_GUARD_DIVERSITY;
+        const struct tl_strings *rewards = held_out ? &r->p->eval_reward : &r->p->reward;
+        if (held_out && r->p->eval_reward.n == 0)
             return tl_err_set(err, TL_USAGE, "--stop-when %s: there is no --eval-reward",
                               texts->items[r->n_rules]);
+        if (read && r->p->eval_every == 0)
+            return tl_err_set(err, TL_USAGE, "--stop-when %s: there are no readings with --eval-every 0",
+                              texts->items[r->n_rules]);
+        if (rule->percent && rule->metric != TL_GUARD_DIVERSITY && rewards->n > 1 && !r->p->raw_rewards)
+            return tl_err_set(err, TL_USAGE,
+                              "--stop-when %s: a standardised sum of rewards begins near 0, so a limit in %% "
+                              "says nothing; give a number of deviations",
+                              texts->items[r->n_rules]);
     }
+    return true;
+}
+
+/* Noise is keyed by 32-bit numbers: an epoch's samples, then the readings', then the standards'. */
+static bool check_numbers(const struct tl_tune_params *p, struct tl_err *err)
+{
+    uint64_t drawn = (uint64_t)p->epochs * (uint64_t)p->prompts_per_epoch * (uint64_t)p->samples_per_prompt,
+             trained = (uint64_t)p->eval_trained_most * (uint64_t)p->eval_samples,
+             others = (uint64_t)p->eval_others_most * (uint64_t)p->eval_samples;
+    if (drawn > EVAL_FIRST)
+        return tl_err_set(err, TL_USAGE, "%llu samples in all epochs are too many: %d are possible",
+                          (unsigned long long)drawn, EVAL_FIRST);
+    return (trained <= OTHERS_FIRST - EVAL_FIRST && others <= OTHERS_FIRST - EVAL_FIRST) ||
+           tl_err_set(err, TL_USAGE, "a reading of more than %d pictures is too large",
+                      OTHERS_FIRST - EVAL_FIRST);
+}
+
+/* A LoRA that a run goes on from brings its own shape. */
+static bool check_lora(const struct tl_tune_params *p, struct tl_err *err)
+{
+    if (!p->lora || !*p->lora) return true;
+    if (p->full)
+        return tl_err_set(err, TL_USAGE, "--lora goes on from a LoRA, --full trains all weights: take one");
+    const struct tl_option *rank = tl_option_find(tl_prdp_options, "rank"),
+                           *targets = tl_option_find(tl_prdp_options, "targets");
+    if (p->rank != atoi(rank->fallback) || p->alpha > 0 || strcmp(p->targets, targets->fallback) != 0)
+        return tl_err_set(
+            err, TL_USAGE,
+            "--lora brings its own rank, alpha and layers: leave --rank, --alpha and --targets out");
     return true;
 }
 
@@ -95,8 +135,7 @@ static bool check_options(struct tl_tune *r, struct tl_err *err)
         return tl_err_set(err, TL_USAGE,
                           "--estimator plain is right for one update an epoch only: --passes 1 --minibatches "
                           "1, or take --estimator importance");
-    if (p->lora && *p->lora && p->full)
-        return tl_err_set(err, TL_USAGE, "--lora goes on from a LoRA, --full trains all weights: take one");
+    if (!check_numbers(p, err) || !check_lora(p, err)) return false;
     if (updates == 1 && !r->method->one_update)
         tl_log(TL_LOG_WARN, "one update per epoch: the clip cannot act, because the policy is its own "
                             "snapshot; use --passes or --minibatches above 1");
@@ -110,6 +149,16 @@ static bool read_prompts(struct tl_tune *r, struct tl_err *err)
         (p->eval_prompts && !tl_prompts_read(p->eval_prompts, &r->eval_prompts, err)))
         return false;
     if (r->prompts.n > UINT32_MAX) return tl_err_set(err, TL_BAD_INPUT, "%s: too many prompts", p->prompts);
+    size_t shared = 0;
+    for (size_t i = 0; i < r->eval_prompts.n; i++) {
+        bool found = false;
+        for (size_t j = 0; j < r->prompts.n && !found; j++)
+            found = strcmp(r->eval_prompts.items[i].text, r->prompts.items[j].text) == 0;
+        shared += found;
+    }
+    if (shared)
+        tl_log(TL_LOG_WARN, "%zu of %zu --eval-prompts are trained on, too: their readings flatter", shared,
+               r->eval_prompts.n);
     if ((size_t)p->prompts_per_epoch > r->prompts.n)
         return tl_err_set(err, TL_USAGE, "%s has %zu prompts, --prompts-per-epoch wants %d different ones",
                           p->prompts, r->prompts.n, p->prompts_per_epoch);
@@ -129,13 +178,15 @@ static bool encode_prompts(struct tl_tune *r, struct tl_err *err)
 
 bool tl_tune_open_model(struct tl_tune *r, struct tl_device *device, struct tl_err *err)
 {
-    const struct tl_pipeline_params how = {.dtype = (enum tl_dtype)r->p->dtype, .unet_f32 = r->p->full};
+    /* with --full the pipeline is trained, or saved beside what is */
+    const struct tl_pipeline_params how = {.dtype = r->p->full ? TL_F32 : (enum tl_dtype)r->p->dtype};
     r->pipeline = tl_pipeline_open_as(device, r->p->model, &how, err);
     if (!r->pipeline) return false;
     if (r->pipeline->xl)
-        return tl_err_set(err, TL_BAD_INPUT,
-                          "%s: PRDP trains text-conditioned UNets of SD 1 and 2; this is an XL pipeline",
-                          r->p->model);
+        return tl_err_set(
+            err, TL_BAD_INPUT,
+            "%s: runs on rewards train text-conditioned UNets of SD 1 and 2; this is an XL pipeline",
+            r->p->model);
     if (r->pipeline->vae->config.vae.out_channels != 3)
         return tl_err_set(err, TL_BAD_INPUT, "%s: its VAE makes no RGB pictures", r->p->model);
     if (!tl_pipeline_latent_size(r->pipeline, r->height, r->width, &r->latent_h, &r->latent_w, err))
@@ -254,9 +305,11 @@ static bool make_trainer(struct tl_tune *r, struct tl_err *err)
 static void name_reward(struct tl_tune *r)
 {
     const char *spec = r->p->reward.n == 1 ? r->p->reward.items[0] : "reward", *colon = strchr(spec, ':');
-    const char *slash = colon ? strrchr(colon, '/') : NULL;
-    int head = slash ? (int)(colon + 1 - spec) : 0;
-    snprintf(r->label, sizeof r->label, "%.*s%s", head, spec, slash ? slash + 1 : spec);
+    int end = (int)strlen(spec), head = colon ? (int)(colon + 1 - spec) : 0, base;
+    while (colon && end > head && spec[end - 1] == '/') end--;
+    for (base = end; colon && base > head && spec[base - 1] != '/';) base--;
+    if (!colon) base = 0;
+    snprintf(r->label, sizeof r->label, "%.*s%.*s", head, spec, end - base, spec + base);
 }
 
 /* A run that is only looked at makes no folder. */
@@ -284,6 +337,11 @@ static bool open_all(struct tl_tune *r, struct tl_err *err)
     if (r->eval_prompts.n && !tl_tune_eval_init(r, &r->others, "others", &r->eval_prompts,
                                                 (size_t)p->eval_others_most, OTHERS_FIRST, err))
         return false;
+    for (size_t i = 0; i < r->n_rules; i++)
+        if (r->rules[i].metric == TL_GUARD_DIVERSITY && !r->trained.embedder)
+            return tl_err_set(err, TL_USAGE,
+                              "--stop-when %s: no reward has an encoder of pictures to measure diversity by",
+                              p->stop_when.items[i]);
     if (!p->full) tl_pipeline_free_text(r->pipeline);
     return make_trainer(r, err);
 }

@@ -34,7 +34,7 @@ static const char *const prdp_reduces[] = {"sum", "mean", "mean-steps", NULL},
                       "of each prompt's samples, learn from the N/2 best and N/2 worst; 0: from all"),       \
         TL_OPTION_INT(P, steps, 0, "steps", "20", 1, 1000, "N", "of the sampler"),                           \
         TL_OPTION_INT(P, learn_steps, 0, "learn-steps", "0", 0, 1000, "N",                                   \
-                      "learn from the first, noisiest N of them only; 0: from all"),                         \
+                      "learn from the first, noisiest N of them only (KL is of these, too); 0: all"),        \
         TL_OPTION_STRING(P, sampler, 0, "sampler", "ddim", "NAME", "ddim or ddpm"),                          \
         TL_OPTION_REAL(P, eta, 0, "eta", "1", 0, 1, "X",                                                     \
                        "share of fresh noise in a DDIM step; a policy needs it above 0"),                    \

@@ -55,7 +55,8 @@ static void count_trainer(struct tl_tune *r, struct tl_device *planning, const s
     size_t paths = 0, rows = (size_t)t->p.batch * (t->p.guidance > 1 ? 2 : 1);
     size_t context = (size_t)r->pipeline->tokens * (size_t)r->pipeline->width;
     tl_trajectory_bytes(t->p.loss.n_steps, t->n, t->dim, &paths);
-    paths += (t->n + t->n / (size_t)t->p.minibatches) * t->n_learn * t->dim * sizeof(float);
+    paths += (t->n_drawn + t->n + t->n / (size_t)t->p.minibatches) * t->n_learn * t->dim * sizeof(float);
+    if (t->n_drawn > t->n) paths += (t->p.loss.n_steps + 1) * t->n_drawn * t->dim * sizeof(float);
     tl_device_planning_host(planning, "trajectories", paths);
     tl_device_planning_host(planning, "network's inputs",
                             (rows * (context + 2 * t->dim) + 3 * (size_t)t->p.batch * t->dim) *
@@ -226,7 +227,8 @@ static void say(const struct tl_tune *r)
     tl_log(TL_LOG_NOTE, "memory: %s; network batch %d, %s, %s%s", line, r->choice.batch,
            r->choice.recompute ? "activations of the UNet's blocks are recomputed in the backward pass"
                                : "nothing is recomputed",
-           tl_dtype_choices[r->p->dtype], r->choice.single ? ", pictures decoded one at a time" : "");
+           tl_dtype_choices[r->p->full ? TL_F32 : r->p->dtype],
+           r->choice.single ? ", pictures decoded one at a time" : "");
     if (r->p->dry_run) tl_memory_plan_log(&r->plan);
     if (!tl_tune_fits(r))
         tl_log(TL_LOG_WARN, "the machine has %s left: --memory chooses a smaller way, where there is one",
@@ -304,7 +306,7 @@ bool tl_tune_plan(struct tl_tune *r, struct tl_err *err)
     tl_tune_close_model(r);
     tl_device_close(&planning);
     if (ok && r->p->full && r->p->dtype)
-        tl_log(TL_LOG_INFO, "--full: the UNet is trained and stays in f32, --dtype %s is for the rest",
+        tl_log(TL_LOG_NOTE, "--full: the model stays in f32, --dtype %s is for the rewards' encoders alone",
                tl_dtype_choices[r->p->dtype]);
     if (ok) say(r);
     r->width = width; /* as they were asked for: the run works them out itself */

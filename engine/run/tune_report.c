@@ -21,32 +21,20 @@ static const char *reward_name(const struct tl_tune *r, int k)
     return k > 0 ? "held-out reward" : r->label;
 }
 
-static uint32_t *clusters(const struct tl_tune *r, const struct tl_tune_eval *e)
-{
-    uint32_t *c = malloc((e->n + 1) * sizeof *c);
-    for (size_t i = 0; c && i < e->n; i++) c[i] = (uint32_t)(i / (size_t)r->p->eval_samples);
-    return c;
-}
-
 static bool add_reading(struct tl_tune *r, const struct tl_tune_eval *e, int k, struct tl_str *text,
                         cJSON *list, struct tl_err *err)
 {
-    const double *before = e->start.rewards + (size_t)k * e->n, *after = e->now.rewards + (size_t)k * e->n;
     struct tl_stats_paired d;
-    uint32_t *cluster = e->n_prompts > 1 ? clusters(r, e) : NULL;
-    bool ok = tl_stats_paired_difference(after, before, cluster, e->n, &d, err);
-    free(cluster);
-    if (!ok) return false;
-    double b = tl_stats_mean(before, e->n), a = tl_stats_mean(after, e->n),
-           z = d.se > 0      ? d.mean / d.se
-               : d.mean == 0 ? 0
-                             : INFINITY;
-    bool claimed = fabs(z) >= CLAIM;
-    tl_str_printf(text,
-                  "%s prompts, %s: %.4f -> %.4f, change %+.4f (se %.4f, %.1f standard errors%s; se over "
-                  "prompts %.4f; %zu pictures of %zu prompts)\n",
-                  e->name, reward_name(r, k), b, a, d.mean, d.se, z, claimed ? "" : ": no significant change",
-                  d.clustered_se, e->n, e->n_prompts);
+    if (!tl_tune_paired(r, e, k, &d, err)) return false;
+    double b = tl_stats_mean(e->start.rewards + (size_t)k * e->n, e->n),
+           a = tl_stats_mean(e->now.rewards + (size_t)k * e->n, e->n);
+    bool claimed = fabs(d.z) >= CLAIM;
+    tl_str_printf(
+        text,
+        "%s prompts, %s: %.4f -> %.4f, change %+.4f (se over prompts %.4f, %.1f standard errors%s; se "
+        "over pictures %.4f; %zu pictures of %zu prompts)\n",
+        e->name, reward_name(r, k), b, a, d.mean, d.clustered_se, d.z,
+        claimed ? "" : ": no significant change", d.se, e->n, e->n_prompts);
     cJSON *row = cJSON_CreateObject();
     cJSON_AddStringToObject(row, "prompts", e->name);
     cJSON_AddStringToObject(row, "reward", k > 0 ? "held_out" : "trained");
@@ -57,8 +45,22 @@ static bool add_reading(struct tl_tune *r, const struct tl_tune_eval *e, int k, 
     cJSON_AddNumberToObject(row, "clustered_se", d.clustered_se);
     cJSON_AddNumberToObject(row, "n", (double)e->n);
     cJSON_AddBoolToObject(row, "significant", claimed);
-    cJSON_AddItemToArray(list, row);
-    return true;
+    return cJSON_AddItemToArray(list, row) || tl_err_set(err, TL_FAIL, "out of memory");
+}
+
+/* Where the best reading's weights are. */
+static void say_best(const struct tl_tune *r, struct tl_str *text)
+{
+    const char *what = r->held_out ? "held-out reward" : "reward";
+    if (r->best_epoch < 0) return;
+    if (r->best_epoch == 0)
+        tl_str_printf(text, "best reading of the %s: %.4f, as the run began\n", what, r->best_value);
+    else
+        tl_str_printf(text, "best reading of the %s: %.4f at epoch %d, in %s\n", what, r->best_value,
+                      r->best_epoch,
+                      !r->p->full                 ? "lora-best/"
+                      : r->best_epoch == r->epoch ? "model/"
+                                                  : "model-best/");
 }
 
 static bool write_result(struct tl_tune *r, struct tl_err *err)
@@ -70,6 +72,7 @@ static bool write_result(struct tl_tune *r, struct tl_err *err)
     for (int i = 0; ok && i < 2; i++)
         for (int k = 0; ok && evals[i]->n > 0 && k < evals[i]->n_rewards; k++)
             ok = add_reading(r, evals[i], k, &text, list, err);
+    say_best(r, &text);
     cJSON_AddNumberToObject(json, "epochs", r->epoch);
     cJSON_AddNumberToObject(json, "updates", (double)r->trainer->optimizer->step);
     cJSON_AddNumberToObject(json, "kl_nats", r->readings.of[TL_GUARD_KL].now);
@@ -80,8 +83,9 @@ static bool write_result(struct tl_tune *r, struct tl_err *err)
         cJSON_AddStringToObject(json, "stopped", r->stopped);
         tl_str_printf(&text, "stopped by --stop-when %s\n", r->stopped);
     }
-    ok = ok && tl_run_folder_path(r->t.folder, "result.json", &path, err) &&
-         tl_json_write(path.data, json, err) && tl_run_folder_path(r->t.folder, "summary.txt", &path, err) &&
+    ok = ok && (!text.failed || tl_err_set(err, TL_FAIL, "out of memory")) &&
+         tl_run_folder_path(r->t.folder, "result.json", &path, err) && tl_json_write(path.data, json, err) &&
+         tl_run_folder_path(r->t.folder, "summary.txt", &path, err) &&
          tl_file_write(path.data, text.data ? text.data : "", text.len, err);
     char *save = NULL;
     for (char *line = ok && text.data ? strtok_r(text.data, "\n", &save) : NULL; line;

@@ -132,6 +132,7 @@ bool tl_tune_save(struct tl_tune *r, bool best, struct tl_err *err)
     struct blobs blobs;
     list_blobs(r, &blobs);
     cJSON *state = state_of(r);
+    if (!state) return tl_err_set(err, TL_FAIL, "out of memory");
     struct tl_checkpoint_params p = {.stores = stores,
                                      .n_stores = 3,
                                      .blobs = blobs.list,

@@ -8,21 +8,56 @@
 
 enum { SAMPLES = 256, FIRST = 1 << 29 };
 
-/* Each reward's own scores of SAMPLES pictures, the epoch's prompts again and again: out [SAMPLES][parts]. */
-static bool score_untouched(struct tl_tune *r, struct tl_reward_set *set, double *out, struct tl_err *err)
+/* Prompts from all of the file, evenly; all of them again and again where they are fewer than the samples. */
+static size_t prompt_of(const struct tl_tune *r, size_t sample)
 {
-    size_t n = SAMPLES, most = r->n_drawn, parts = tl_reward_set_count(set);
-    struct tl_policy_conditions c = tl_tune_draw_conditions(r);
-    float *latents = malloc((most < n ? most : n) * r->trainer->dim * sizeof *latents);
+    return r->prompts.n > SAMPLES ? sample * r->prompts.n / SAMPLES : sample % r->prompts.n;
+}
+
+struct untouched {
+    struct tl_tune *r;
+    size_t first; /* sample of the piece that is drawn */
+};
+
+static const float *context(void *user, size_t sample, bool negative)
+{
+    const struct untouched *u = user;
+    const struct tl_encoding *e = negative ? &u->r->negative : &u->r->encoding;
+    return e->context +
+           (negative ? 0 : prompt_of(u->r, u->first + sample)) * (size_t)e->tokens * (size_t)e->width;
+}
+
+static const char *text(void *user, size_t sample)
+{
+    const struct untouched *u = user;
+    return u->r->prompts.items[prompt_of(u->r, sample)].text;
+}
+
+/* Sets that have no scale yet, with their rewards' own scores of the same pictures: [SAMPLES][parts]. */
+struct unscaled {
+    struct tl_reward_set *set;
+    const char *key;
+    double *scores;
+};
+
+static bool score_untouched(struct tl_tune *r, const struct unscaled *sets, size_t n_sets, struct tl_err *err)
+{
+    size_t most = r->n_drawn < SAMPLES ? r->n_drawn : SAMPLES;
+    struct untouched user = {r, 0};
+    struct tl_policy_conditions c = {.context = context, .user = &user};
+    float *latents = malloc(most * r->trainer->dim * sizeof *latents);
     bool ok = latents || tl_err_set(err, TL_FAIL, "out of memory");
-    for (size_t done = 0, take; ok && done < n; done += take) {
-        take = n - done < most ? n - done : most;
-        struct tl_tune_pictures pictures = {r->rgb, 0, take, tl_tune_prompt, r};
+    for (size_t done = 0, take; ok && done < SAMPLES; done += take) {
+        take = SAMPLES - done < most ? SAMPLES - done : most;
+        user.first = done;
         ok = tl_interrupt_check("reading the untouched model", err) &&
              tl_policy_trainer_sample(r->trainer, &c, take, r->job->seed + 1, FIRST + (uint32_t)done, true,
                                       latents, err) &&
-             tl_tune_decode(r, latents, take, r->rgb, err) &&
-             tl_tune_score(r, set, &pictures, NULL, out + done * parts, err);
+             tl_tune_decode(r, latents, take, r->rgb, err);
+        const struct tl_tune_pictures pictures = {r->rgb, done, take, text, &user};
+        for (size_t k = 0; ok && k < n_sets; k++)
+            ok = tl_tune_score(r, sets[k].set, &pictures, NULL,
+                               sets[k].scores + done * tl_reward_set_count(sets[k].set), err);
     }
     free(latents);
     return ok;
@@ -35,16 +70,6 @@ static bool keep(struct tl_tune *r, const struct tl_reward_set *set, const char 
     for (size_t k = 0; k < tl_reward_set_count(set); k++)
         cJSON_AddItemToArray(list, cJSON_CreateDoubleArray((const double[]){s[k].mean, s[k].deviation}, 2));
     return tl_run_folder_note(r->t.folder, key, list, err);
-}
-
-static bool measure(struct tl_tune *r, struct tl_reward_set *set, const char *key, struct tl_err *err)
-{
-    double *scores = malloc(SAMPLES * tl_reward_set_count(set) * sizeof *scores);
-    bool ok = scores || tl_err_set(err, TL_FAIL, "out of memory");
-    ok = ok && score_untouched(r, set, scores, err) && tl_reward_set_measure(set, scores, SAMPLES, err) &&
-         keep(r, set, key, err);
-    free(scores);
-    return ok;
 }
 
 /* The numbers of the beginning. */
@@ -65,16 +90,31 @@ static bool recall(struct tl_reward_set *set, const cJSON *list, struct tl_err *
     return ok;
 }
 
-bool tl_tune_standardise(struct tl_tune *r, struct tl_reward_set *set, const char *key, struct tl_err *err)
+bool tl_tune_standardise(struct tl_tune *r, struct tl_err *err)
 {
-    if (!set || !tl_reward_set_needs_standard(set)) return true;
+    const struct unscaled all[2] = {{r->reward, "reward_standards", NULL},
+                                    {r->held_out, "eval_reward_standards", NULL}};
+    struct unscaled sets[2];
+    size_t n = 0;
     cJSON *about = tl_run_folder_read_about(r->t.folder, err);
-    if (!about) return false;
-    const cJSON *list = tl_json_get(about, key);
-    bool ok = list || r->untouched_read
-                  ? recall(set, list, err) ||
-                        tl_err_set(err, TL_BAD_INPUT, "run.json has no %s for these rewards", key)
-                  : measure(r, set, key, err);
+    bool ok = about != NULL;
+    for (int k = 0; ok && k < 2; k++) {
+        if (!all[k].set || !tl_reward_set_needs_standard(all[k].set)) continue;
+        const cJSON *list = tl_json_get(about, all[k].key);
+        if (list || r->untouched_read) {
+            ok = recall(all[k].set, list, err) ||
+                 tl_err_set(err, TL_BAD_INPUT, "run.json has no %s for these rewards", all[k].key);
+            continue;
+        }
+        sets[n] = all[k];
+        sets[n].scores = malloc(SAMPLES * tl_reward_set_count(all[k].set) * sizeof(double));
+        ok = sets[n++].scores || tl_err_set(err, TL_FAIL, "out of memory");
+    }
+    ok = ok && (n == 0 || score_untouched(r, sets, n, err));
+    for (size_t k = 0; ok && k < n; k++)
+        ok = tl_reward_set_measure(sets[k].set, sets[k].scores, SAMPLES, err) &&
+             keep(r, sets[k].set, sets[k].key, err);
+    for (size_t k = 0; k < n; k++) free(sets[k].scores);
     cJSON_Delete(about);
     return ok;
 }

@@ -38,7 +38,9 @@ bool tl_tune_watch_epoch(struct tl_tune *r, struct tl_err *err)
     }
     double spread = spread_within(r),
            norm = e->updates > e->skipped ? e->grad_norm / (double)(e->updates - e->skipped) : 0;
-    know(r, TL_GUARD_KL, e->kl_ref_nats);
+    bool fresh =
+        tl_tune_draws(r, r->epoch - 1); /* of stored samples the sum is no KL of the present policy */
+    if (fresh) know(r, TL_GUARD_KL, e->kl_ref_nats);
     know(r, TL_GUARD_CLIP_FRACTION, e->clip_fraction / updates);
     know(r, TL_GUARD_REWARD_SPREAD, spread);
     know(r, TL_GUARD_GRAD_NORM, norm);
@@ -51,14 +53,42 @@ bool tl_tune_watch_epoch(struct tl_tune *r, struct tl_err *err)
                                         {"loss", e->loss / updates},
                                         {"first_loss", e->first.loss},
                                         {"first_move", e->first.drift_max},
-                                        {"kl_nats", e->kl_ref_nats},
                                         {"clip_fraction", e->clip_fraction / updates},
                                         {"log_ratio_max", e->last.ratio_max},
                                         {"log_ratio_move", e->ratio_move / updates},
                                         {"correlation", e->last.correlation},
                                         {"grad_norm", norm},
-                                        {"skipped", (double)e->skipped}};
-    return tl_run_metrics_append(r->metrics, "train", r->epoch, row, sizeof row / sizeof *row, err);
+                                        {"skipped", (double)e->skipped},
+                                        {"kl_nats", e->kl_ref_nats}};
+    size_t columns = sizeof row / sizeof *row;
+    return tl_run_metrics_append(r->metrics, "train", r->epoch, row, fresh ? columns : columns - 1, err);
+}
+
+static uint32_t *clusters(const struct tl_tune *r, const struct tl_tune_eval *e)
+{
+    uint32_t *c = e->n_prompts > 1 ? malloc(e->n * sizeof *c) : NULL;
+    for (size_t i = 0; c && i < e->n; i++) c[i] = (uint32_t)(i / (size_t)r->p->eval_samples);
+    return c;
+}
+
+double tl_tune_se(const struct tl_tune *r, const struct tl_tune_eval *e, const double *rewards)
+{
+    uint32_t *cluster = clusters(r, e);
+    double se = 0;
+    if (!cluster || !tl_stats_clustered_se(rewards, cluster, e->n, &se, NULL))
+        se = tl_stats_se(rewards, e->n);
+    free(cluster);
+    return se;
+}
+
+bool tl_tune_paired(const struct tl_tune *r, const struct tl_tune_eval *e, int reward,
+                    struct tl_stats_paired *out, struct tl_err *err)
+{
+    size_t at = (size_t)reward * e->n;
+    uint32_t *cluster = clusters(r, e);
+    bool ok = tl_stats_paired_difference(e->now.rewards + at, e->start.rewards + at, cluster, e->n, out, err);
+    free(cluster);
+    return ok;
 }
 
 static bool write_reading(struct tl_tune *r, const struct tl_tune_eval *e, bool start, struct tl_err *err)
@@ -67,23 +97,26 @@ static bool write_reading(struct tl_tune *r, const struct tl_tune_eval *e, bool 
     struct tl_run_metric row[5];
     size_t n = 0;
     row[n++] = (struct tl_run_metric){"reward", tl_stats_mean(now->rewards, e->n)};
-    row[n++] = (struct tl_run_metric){"reward_se", tl_stats_se(now->rewards, e->n)};
+    row[n++] = (struct tl_run_metric){"reward_se", tl_tune_se(r, e, now->rewards)};
     if (e->n_rewards > 1) {
         row[n++] = (struct tl_run_metric){"held_out", tl_stats_mean(now->rewards + e->n, e->n)};
-        row[n++] = (struct tl_run_metric){"held_out_se", tl_stats_se(now->rewards + e->n, e->n)};
+        row[n++] = (struct tl_run_metric){"held_out_se", tl_tune_se(r, e, now->rewards + e->n)};
     }
-    if (e->embed_dim) row[n++] = (struct tl_run_metric){"diversity", now->diversity};
+    if (e->embedder) row[n++] = (struct tl_run_metric){"diversity", now->diversity};
     char phase[32];
     snprintf(phase, sizeof phase, "eval_%s", e->name);
     return tl_run_metrics_append(r->metrics, phase, r->epoch, row, n, err);
 }
 
-static struct tl_guard_value paired(const double *now, const double *start, size_t n)
+static struct tl_guard_value paired(const struct tl_tune *r, const struct tl_tune_eval *e, int reward)
 {
-    struct tl_guard_value v = {
-        .now = tl_stats_mean(now, n), .start = tl_stats_mean(start, n), .known = true, .has_start = true};
+    size_t at = (size_t)reward * e->n;
+    struct tl_guard_value v = {.now = tl_stats_mean(e->now.rewards + at, e->n),
+                               .start = tl_stats_mean(e->start.rewards + at, e->n),
+                               .known = true,
+                               .has_start = true};
     struct tl_stats_paired d;
-    if (tl_stats_paired_difference(now, start, NULL, n, &d, NULL) && isfinite(d.z)) v.z = d.z;
+    if (tl_tune_paired(r, e, reward, &d, NULL) && !isnan(d.z)) v.z = d.z;
     return v;
 }
 
@@ -125,10 +158,9 @@ bool tl_tune_watch_evals(struct tl_tune *r, bool start, bool *out_best, struct t
         if (evals[i]->n && !write_reading(r, evals[i], start, err)) return false;
     const struct tl_tune_eval *e = watched(r);
     if (!start) {
-        r->readings.of[TL_GUARD_REWARD] = paired(e->now.rewards, e->start.rewards, e->n);
-        if (e->n_rewards > 1)
-            r->readings.of[TL_GUARD_HELD_OUT] = paired(e->now.rewards + e->n, e->start.rewards + e->n, e->n);
-        if (e->embed_dim)
+        r->readings.of[TL_GUARD_REWARD] = paired(r, e, 0);
+        if (e->n_rewards > 1) r->readings.of[TL_GUARD_HELD_OUT] = paired(r, e, 1);
+        if (e->embedder)
             r->readings.of[TL_GUARD_DIVERSITY] = (struct tl_guard_value){
                 .now = e->now.diversity, .start = e->start.diversity, .known = true, .has_start = true};
     }
@@ -139,8 +171,11 @@ bool tl_tune_watch_evals(struct tl_tune *r, bool start, bool *out_best, struct t
 static bool told(const struct tl_tune *r, const char *kind)
 {
     const cJSON *w = NULL;
-    cJSON_ArrayForEach(w, r->warnings) if (strcmp(cJSON_GetStringValue(tl_json_get(w, "kind")), kind) ==
-                                           0) return true;
+    cJSON_ArrayForEach(w, r->warnings)
+    {
+        const char *known = cJSON_GetStringValue(tl_json_get(w, "kind"));
+        if (known && strcmp(known, kind) == 0) return true;
+    }
     return false;
 }
 
@@ -174,23 +209,23 @@ static void add_warning(struct tl_tune *r, const char *kind, const char *text)
     tl_log(TL_LOG_WARN, "epoch %d: %s: %s", r->epoch, kind, text);
 }
 
-bool tl_tune_watch_guards(struct tl_tune *r, bool *out_stop, struct tl_err *err)
+bool tl_tune_watch_guards(struct tl_tune *r, bool may_stop, bool *out_stop, struct tl_err *err)
 {
     struct tl_guard_warning w[TL_GUARD_WARNINGS];
-    size_t n = tl_guard_warnings(&r->readings, w);
+    size_t n = tl_guard_warnings(&r->readings, r->method->restrain, w);
     bool any = false;
     for (size_t i = 0; i < n; i++) {
         if (told(r, w[i].kind)) continue;
         add_warning(r, w[i].kind, w[i].text);
         any = true;
     }
-    for (size_t i = 0; i < r->n_rules && !r->stopped[0]; i++) {
+    for (size_t i = 0; may_stop && i < r->n_rules && !r->stopped[0]; i++) {
         if (!tl_guard_fires(&r->rules[i], &r->readings)) continue;
         snprintf(r->stopped, sizeof r->stopped, "%s at epoch %d: %s is %.5g", r->p->stop_when.items[i],
                  r->epoch, tl_guard_metric_name(r->rules[i].metric), r->readings.of[r->rules[i].metric].now);
         add_warning(r, "stopped", r->stopped);
         any = true;
     }
-    *out_stop = r->stopped[0] != 0;
+    *out_stop |= r->stopped[0] != 0;
     return !any || write_warnings(r, err);
 }

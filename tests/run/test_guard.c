@@ -55,7 +55,7 @@ static void test_fires(void **state)
 static const char *only_warning(const struct tl_guard_readings *r)
 {
     static struct tl_guard_warning w[TL_GUARD_WARNINGS];
-    size_t n = tl_guard_warnings(r, w);
+    size_t n = tl_guard_warnings(r, "a larger --beta", w);
     if (n > 1) fail_msg("%zu warnings: %s, %s", n, w[0].kind, w[1].kind);
     if (n == 1) assert_true(strstr(w[0].text, "try") || strstr(w[0].text, "take"));
     return n ? w[0].kind : "";
@@ -73,6 +73,8 @@ static void test_warnings(void **state)
     r.of[TL_GUARD_REWARD_SPREAD] = value(0.1, 0, 0);
     assert_string_equal(only_warning(&r), ""); /* all is well */
     r.of[TL_GUARD_HELD_OUT] = value(0.6, 0.7, -2.5);
+    assert_string_equal(only_warning(&r), "reward hacking");
+    r.of[TL_GUARD_HELD_OUT] = value(0.6, 0.7, -INFINITY); /* every picture lost as much */
     assert_string_equal(only_warning(&r), "reward hacking");
     r.of[TL_GUARD_HELD_OUT] = value(0.69, 0.7, -0.5);
     r.of[TL_GUARD_DIVERSITY] = value(0.1, 0.35, 0);

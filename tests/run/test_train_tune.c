@@ -107,7 +107,8 @@ static void check_result(const char *run, size_t n_readings, int epochs)
     cJSON_ArrayForEach(row, readings)
     {
         double before = tl_json_get(row, "before")->valuedouble,
-               after = tl_json_get(row, "after")->valuedouble, se = tl_json_get(row, "se")->valuedouble;
+               after = tl_json_get(row, "after")->valuedouble,
+               se = tl_json_get(row, "clustered_se")->valuedouble;
         double change = tl_json_get(row, "change")->valuedouble;
         check_near(change, after - before, 1e-9);
         assert_true(isfinite(se) && se >= 0);
@@ -237,6 +238,55 @@ static void test_stop_when(void **state)
     support_train_fails(&run, TL_USAGE, "METRIC<LIMIT");
     run = run_of("stop2", (const char *const[]){"stop-when=held_out<90%", NULL});
     support_train_fails(&run, TL_USAGE, "--eval-reward");
+    run = run_of("stop2", (const char *const[]){"stop-when=diversity<50%", "reward=jpeg", NULL});
+    support_train_fails(&run, TL_USAGE, "diversity");
+    run = run_of("stop2", (const char *const[]){"stop-when=reward<0.5", "eval-every=0", NULL});
+    support_train_fails(&run, TL_USAGE, "--eval-every");
+    run = run_of("stop2", (const char *const[]){"stop-when=reward<50%", "reward=jpeg",
+                                                "reward=clip:" SUPPORT_CLIP, NULL});
+    support_train_fails(&run, TL_USAGE, "deviations");
+}
+
+/* What the last reading shows is told, also where there is no other: a reward that never differs teaches
+ * nothing. */
+static void test_warned_at_the_end(void **state)
+{
+    (void)state;
+    struct support_train run =
+        run_of("flat", (const char *const[]){"reward=scene", "size=64x64", "epochs=1", "eval-every=0", NULL});
+    support_log_start();
+    support_train_ok(&run);
+    if (strstr(support_log(), "no signal")) {
+        char *text = support_read(support_path(run.out, "warnings.jsonl"));
+        assert_non_null(strstr(text, "no signal"));
+        free(text);
+    } else {
+        double spread[2];
+        assert_int_equal(support_column(run.out, "train", "reward_spread", spread, 2), 1);
+        assert_true(spread[0] > 0);
+    }
+}
+
+/* Of 6 samples the 2 best and 2 worst are learnt from: the rewards that are told are those of all. */
+static void test_learn_samples(void **state)
+{
+    (void)state;
+    double mean[2], all[2], move[2];
+    struct support_train run =
+        run_of("few", (const char *const[]){"samples-per-prompt=6", "learn-samples=4", NULL});
+    support_train_ok(&run);
+    assert_int_equal(support_column(run.out, "train", "reward_mean", mean, 2), 2);
+    support_column(run.out, "train", "first_move", move, 2);
+    assert_true(move[0] == 0 && move[1] == 0);
+    run = run_of("all", (const char *const[]){"samples-per-prompt=6", NULL});
+    support_train_ok(&run);
+    support_column(run.out, "train", "reward_mean", all, 2);
+    assert_true(mean[0] == all[0] && mean[1] != all[1]);
+    cJSON *result = read_json(support_path(run.out, "result.json"));
+    assert_int_equal(tl_json_get(result, "reward_queries")->valueint, 2 * 2 * 6);
+    cJSON_Delete(result);
+    run = run_of("wrong", (const char *const[]){"samples-per-prompt=4", "learn-samples=6", NULL});
+    support_train_fails(&run, TL_USAGE, "--learn-samples");
 }
 
 /* On from a LoRA: what was learnt is where the run begins. */
@@ -249,6 +299,8 @@ static void test_lora_start(void **state)
     support_train_ok(&run);
     snprintf(lora, sizeof lora, "lora=%s/start/lora/pytorch_lora_weights.safetensors", place);
     run = run_of("on", (const char *const[]){lora, "rank=7", NULL});
+    support_train_fails(&run, TL_USAGE, "--rank");
+    run = run_of("on", (const char *const[]){lora, "rank=8", NULL});
     support_train_ok(&run);
     check_lora(support_path(run.out, "lora/pytorch_lora_weights.safetensors"), 2);
     assert_int_equal(support_column(support_path(place, "start"), "eval_trained", "reward", last, 2), 2);
@@ -467,6 +519,8 @@ int main(void)
                                        cmocka_unit_test(test_shuffled),
                                        cmocka_unit_test(test_stop_when),
                                        cmocka_unit_test(test_lora_start),
+                                       cmocka_unit_test(test_learn_samples),
+                                       cmocka_unit_test(test_warned_at_the_end),
                                        cmocka_unit_test(test_one_prompt),
                                        cmocka_unit_test(test_full),
                                        cmocka_unit_test(test_guided),

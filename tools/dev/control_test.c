@@ -1,15 +1,16 @@
-/* Runs against their controls: control_test RUN ... --control RUN ... [--rows NAME RUN ...]
+/* Runs against their controls: control_test --NAME RUN ... --control RUN ... [--OTHER RUN ...]
  *
- * Reads samples/step-*\/rewards.jsonl of the untouched model and of the last reading of every run, pairs them
+ * Reads samples/step-N/rewards.jsonl of the untouched model and of the last reading of every run, pairs them
  * by prompt and sample (set "others": prompts that no run was trained on), and prints a table in Markdown:
  * each run's changes with errors clustered by prompt, its KL and diversity; what best-of-4 of the untouched
- * model gains; and the test: the mean change of the runs minus that of the controls, in standard errors that
- * count prompts and the spread between runs.
+ * model gains; and for every group the test: the mean change of its runs minus that of the controls, in
+ * standard errors that count prompts and the spread between runs.
  *
- * The error: runs and prompts are crossed, every run is read on the same prompts and noise. With d_rp the
- * mean change of run r on prompt p, Var(mean) = s2_runs / R + s2_prompts / P, s2_runs the variance of run
- * means within runs and within controls, pooled, s2_prompts that over prompts of (mean of runs - mean of
- * controls). Both are estimated as they are, so noise is counted in each: the sum is on the safe side. */
+ * The error: runs and prompts are crossed, every run is read on the same prompts (each seed with noise of its
+ * own). With d_rp the mean change of run r on prompt p, Var(mean) = s2_runs / R + s2_prompts / P: s2_runs the
+ * variance of run means within the group and within the controls, pooled, s2_prompts that over prompts of
+ * (mean of runs - mean of controls). Both are estimated as they are, so noise is counted in each: the sum is
+ * on the safe side. */
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
@@ -227,6 +228,10 @@ int main(int argc, char **argv)
            "| diversity |\n"
            "|---|---|---|---|---|---|\n");
     for (size_t r = 0; r < n; r++) {
+        if (runs[r].before->n_prompts != runs[0].before->n_prompts) {
+            fprintf(stderr, "control_test: %s was read on other prompts\n", runs[r].folder);
+            return 1;
+        }
         const char *name = strrchr(runs[r].folder, '/');
         printf("| %s `%s` | %d | %+.4f (%.4f) | %+.4f (%.4f) | %.2f | %.3f -> %.3f |\n", runs[r].group,
                name ? name + 1 : runs[r].folder, runs[r].epochs, runs[r].change[0], runs[r].clustered[0],
@@ -234,12 +239,17 @@ int main(int argc, char **argv)
                runs[r].diversity[1]);
     }
     const struct reading *base = runs[0].before;
-    double mean = tl_stats_mean(base->reward, base->n), best = best_of(base);
-    printf("\n- untouched: %.4f (held out %.4f) over %zu pictures of %zu prompts; best of %d: %.4f, a gain "
+    double mean = 0, best = 0, held_out = 0;
+    for (size_t r = 0; r < n; r++) {
+        mean += tl_stats_mean(runs[r].before->reward, base->n) / (double)n;
+        held_out += tl_stats_mean(runs[r].before->held_out, base->n) / (double)n;
+        best += best_of(runs[r].before) / (double)n;
+    }
+    printf("\n- untouched, mean over the seeds: %.4f (held out %.4f) over %zu pictures of %zu prompts; best "
+           "of %d: %.4f, a gain "
            "of %+.4f, half of "
            "it %+.4f\n",
-           mean, tl_stats_mean(base->held_out, base->n), base->n, base->n_prompts, BEST_OF, best, best - mean,
-           (best - mean) / 2);
+           mean, held_out, base->n, base->n_prompts, BEST_OF, best, best - mean, (best - mean) / 2);
     for (size_t g = 0; controls && g < n_groups; g++)
         for (int k = 0; k < 2; k++) test(runs, n, groups[g], k);
     return 0;

@@ -28,7 +28,8 @@ common=(--model "$assets/models/shapes" --reward "clip:$assets/encoders/shapes-c
 # 512 prompts of two objects or more; of these the 192 on which the untouched model's samples differ most in reward: the others have
 # little to teach.
 prompts=$work/prompts.txt
-if [ ! -e "$prompts" ]; then
+make_prompts() {
+    [ -e "$prompts" ] && return
     "$dev/make_scenes" --prompts 900 --seed 72 --without "$assets/prompts/shapes-64.txt" -o "$work/all.txt"
     grep -E ' (and|above|below|left|right) |two|three' "$work/all.txt" | head -n 512 >"$work/pool.txt"
     train spread "${common[@]}" --method prdp --prompts "$work/pool.txt" --seed 5 --epochs 1 --prompts-per-epoch 2 --samples-per-prompt 2 \
@@ -39,7 +40,11 @@ if [ ! -e "$prompts" ]; then
         "$work/spread/samples/step-00000000/rewards.jsonl" | sort -rg | head -n 192 | cut -f2 >"$work/top.txt"
     grep -Fxf "$work/top.txt" "$work/pool.txt" >"$prompts.part"
     mv "$prompts.part" "$prompts"
-fi
+}
+exec 9>"$work/prompts.lock" # two of these scripts make them once
+flock 9
+make_prompts
+exec 9>&-
 
 # An epoch draws 32 pictures of each of 16 prompts and learns from the 4 best and 4 worst of each: drawing costs a fifth of learning.
 common+=(--prompts "$prompts" --eval-prompts "$assets/prompts/shapes-64.txt" --eval-reward scene --eval-samples 4 --epochs 32
