@@ -28,7 +28,10 @@ enum {
     TL_TUNE_SHOWN = 4,         /* pictures of a prompt that are kept of a reading, at most */
     TL_TUNE_SHOWN_PROMPTS = 8, /* of so many prompts */
     TL_TUNE_EXTREMES = 6,      /* best ones, and as many worst */
-    TL_TUNE_RULES = 16
+    TL_TUNE_RULES = 16,
+    /* numbers of the readings' noise; an epoch's samples count from 0 */
+    TL_TUNE_EVAL_FIRST = 1 << 28,
+    TL_TUNE_OTHERS_FIRST = (1 << 28) + (1 << 27)
 };
 
 /* What differs between the methods. */
@@ -131,6 +134,10 @@ struct tl_tune {
 /* Asked before each network run: tells the progress within an epoch or a reading; false once the job is to
  * stop. */
 bool tl_tune_go_on(void *run);
+
+/* ---- tune_check.c ---- */
+bool tl_tune_check(struct tl_tune *r, struct tl_err *err); /* options, before anything is opened */
+bool tl_tune_read_prompts(struct tl_tune *r, struct tl_err *err);
 
 /* ---- tune_open.c ---- */
 /* Opens everything, begins the run or loads its newest checkpoint. Close it on failure, too. */
