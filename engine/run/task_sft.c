@@ -95,7 +95,7 @@ static bool gradient(void *self, uint64_t step, uint32_t part, double out[TL_TAS
 
 /* ---- opening ---- */
 
-static bool check_params(const struct tl_supervised_params *p, struct tl_err *err)
+bool tl_sft_check(const struct tl_supervised_params *p, struct tl_err *err)
 {
     if (p->full && (p->lora || p->rank > 0))
         return tl_err_set(err, TL_USAGE, "--full trains all weights, %s a LoRA: leave one of them out",
@@ -108,9 +108,10 @@ static bool check_params(const struct tl_supervised_params *p, struct tl_err *er
     return true;
 }
 
-static bool open_model(struct tl_sft *s, struct tl_device *d, struct tl_err *err)
+bool tl_sft_open_model(struct tl_sft *s, struct tl_device *d, struct tl_err *err)
 {
-    s->pipeline = tl_pipeline_start(d, s->p.model, s->job->seed, err);
+    const struct tl_pipeline_params how = {.dtype = (enum tl_dtype)s->p.dtype, .seed = &s->job->seed};
+    s->pipeline = tl_pipeline_open_as(d, s->p.model, &how, err);
     if (!s->pipeline) return false;
     if (s->pipeline->xl)
         return tl_err_set(err, TL_BAD_INPUT,
@@ -121,12 +122,16 @@ static bool open_model(struct tl_sft *s, struct tl_device *d, struct tl_err *err
         return tl_err_set(err, TL_USAGE, "%s: its unet/ has no weights, so all are trained; leave %s out",
                           s->p.model, s->p.lora ? "--lora" : "--rank");
     s->full = s->p.full || fresh;
+    if (s->full && s->p.dtype)
+        return tl_err_set(err, TL_USAGE,
+                          "--dtype %s is for training a LoRA: all weights are trained in f32 here",
+                          tl_dtype_name((enum tl_dtype)s->p.dtype));
     if (!tl_json_double(s->pipeline->index, "_guidance_scale", 7.5, &s->guidance, err)) return false;
     if (s->p.sample_guidance >= 0) s->guidance = s->p.sample_guidance;
     return true;
 }
 
-static bool open_data(struct tl_sft *s, struct tl_err *err)
+bool tl_sft_open_data(struct tl_sft *s, struct tl_err *err)
 {
     const struct tl_supervised_params *p = &s->p;
     int factor = tl_vae_factor(&s->pipeline->vae->config.vae), size = p->size, step = p->bucket_step;
@@ -154,11 +159,15 @@ static bool open_data(struct tl_sft *s, struct tl_err *err)
                                              .shuffle = p->shuffle_caption,
                                              .keep_tokens = p->keep_tokens};
     s->live_texts = p->train_text || !tl_caption_is_fixed(&s->captions);
+    return tl_dataset_open(&dp, &s->data, err);
+}
+
+static bool encode_data(struct tl_sft *s, struct tl_err *err)
+{
+    const struct tl_supervised_params *p = &s->p;
     struct tl_encoded_params ep = {
         .cache = p->latent_cache, .flips = p->flip, .no_captions = s->live_texts, .job = s->job};
-    if (!tl_dataset_open(&dp, &s->data, err) ||
-        !tl_encoded_set_open(&s->data, s->pipeline, &ep, &s->set, err))
-        return false;
+    if (!tl_encoded_set_open(&s->data, s->pipeline, &ep, &s->set, err)) return false;
     if (p->fit == TL_FIT_BUCKET)
         for (int i = 0; i < s->data.n_buckets; i++)
             tl_log(TL_LOG_INFO, "bucket %dx%d: %d pictures", s->data.buckets[i].width,
@@ -192,7 +201,7 @@ static bool allocate(struct tl_sft *s, struct tl_err *err)
            tl_err_set(err, TL_FAIL, "out of memory");
 }
 
-static void destroy(void *self)
+void tl_sft_destroy(void *self)
 {
     struct tl_sft *s = self;
     tl_sft_plans_finish(&s->plans);
@@ -216,7 +225,8 @@ static void destroy(void *self)
  */
 static bool prepare(struct tl_sft *s, struct tl_device *d, struct tl_err *err)
 {
-    if (!open_model(s, d, err) || !tl_sft_make_weights(s, err) || !open_data(s, err) || !allocate(s, err))
+    if (!tl_sft_open_model(s, d, err) || !tl_sft_make_weights(s, err) || !tl_sft_open_data(s, err) ||
+        !encode_data(s, err) || !allocate(s, err))
         return false;
     if (s->live_texts && !tl_sft_text_init(s, err)) return false;
     const struct tl_moments *m = &s->set.moments[tl_batches_get(&s->batches, 0).pictures[0]];
@@ -226,14 +236,14 @@ static bool prepare(struct tl_sft *s, struct tl_device *d, struct tl_err *err)
 bool tl_task_sft_create(struct tl_device *device, const struct tl_job *job,
                         const struct tl_supervised_params *params, struct tl_task *out, struct tl_err *err)
 {
-    if (!check_params(params, err)) return false;
+    if (!tl_sft_check(params, err)) return false;
     struct tl_sft *s = calloc(1, sizeof *s);
     if (!s) return tl_err_set(err, TL_FAIL, "out of memory");
     s->p = *params;
     s->job = job;
     if (s->p.accumulate < 1) s->p.accumulate = 1;
     if (!prepare(s, device, err)) {
-        destroy(s);
+        tl_sft_destroy(s);
         return false;
     }
     *out = (struct tl_task){.self = s,
@@ -248,6 +258,6 @@ bool tl_task_sft_create(struct tl_device *device, const struct tl_job *job,
                             .saves_often = !s->full,
                             .n_pictures = s->data.folder.n,
                             .n_skipped = (size_t)s->data.n_skipped,
-                            .destroy = destroy};
+                            .destroy = tl_sft_destroy};
     return true;
 }

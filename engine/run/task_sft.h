@@ -10,10 +10,22 @@
 
 #include <tiller/train.h>
 
+#include "run/memory_plan.h"
 #include "run/task.h"
 
 /* job: seed and progress. The strings of the params are borrowed. */
 bool tl_task_sft_create(struct tl_device *device, const struct tl_job *job,
                         const struct tl_supervised_params *params, struct tl_task *out, struct tl_err *err);
+
+/* ---- task_sft_memory.c ---- */
+/* What a run would take, without taking it; the pictures are looked through, but not encoded. */
+struct tl_sft_needs {
+    struct tl_memory_plan plan;
+    size_t n_pictures, n_skipped, n_buckets, trained; /* floats that are trained */
+    bool full;
+};
+bool tl_task_sft_needs(struct tl_device *device, const struct tl_job *job,
+                       const struct tl_supervised_params *params, struct tl_sft_needs *out,
+                       struct tl_err *err);
 
 #endif

@@ -66,7 +66,14 @@ struct tl_sft {
 };
 
 enum { TL_SFT_UNET, TL_SFT_TEXT };
-enum { TL_SFT_MOST_BATCH = 2048 };
+enum { TL_SFT_MOST_BATCH = 2048, TL_SFT_SAMPLE_BATCH = 8 };
+
+/* ---- task_sft.c ---- */
+/* The steps of opening that planning its memory takes, too. */
+bool tl_sft_check(const struct tl_supervised_params *params, struct tl_err *err);
+bool tl_sft_open_model(struct tl_sft *s, struct tl_device *device, struct tl_err *err);
+bool tl_sft_open_data(struct tl_sft *s, struct tl_err *err); /* s->data, not encoded yet */
+void tl_sft_destroy(void *s);
 
 /* ---- task_sft_weights.c ---- */
 /* Decides what is trained, makes `weights` and `grads`. */

@@ -12,7 +12,7 @@
 #include "sample/latents.h"
 #include "sample/sampler_run.h"
 
-enum { BATCH = 8, GRID_MOST = 256, GRID_COLUMNS = 8 };
+enum { GRID_MOST = 256, GRID_COLUMNS = 8 };
 
 /* What one look needs; made for it and dropped again, so that training keeps its memory. */
 struct look {
@@ -75,7 +75,7 @@ static bool plan(struct look *l, struct tl_err *err)
         return tl_err_set(err, TL_FAIL, "out of memory for %zu pictures", l->n);
     if (!tl_scheduler_plan(&p->scheduler, &how, l->steps, err)) return false;
     struct tl_denoiser_params dp = {.unet = p->unet,
-                                    .batch = l->n < BATCH ? (int64_t)l->n : BATCH,
+                                    .batch = l->n < TL_SFT_SAMPLE_BATCH ? (int64_t)l->n : TL_SFT_SAMPLE_BATCH,
                                     .height = l->h,
                                     .width = l->w,
                                     .tokens = p->tokens,
@@ -95,7 +95,7 @@ static bool draw(struct look *l, struct tl_err *err)
     struct tl_sampler_run run = {.pipeline = s->pipeline,
                                  .denoiser = l->denoiser,
                                  .weights = &weights,
-                                 .batch = l->n < BATCH ? (int)l->n : BATCH,
+                                 .batch = l->n < TL_SFT_SAMPLE_BATCH ? (int)l->n : TL_SFT_SAMPLE_BATCH,
                                  .height = l->h,
                                  .width = l->w,
                                  .steps = l->steps,

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tiller/log.h>
+
 #include "io/file.h"
 #include "io/folder.h"
 #include "io/json.h"
@@ -54,6 +56,9 @@ static bool train(const struct tl_supervised_params *p, const struct tl_options 
         inputs[n++] = (struct tl_run_input){.name = "lora", .path = p->lora};
     ok = ok && tl_training_begin(t, options, method, inputs, n, err) &&
          tl_train_loop(t->job, p, t->device, t->folder, task, err);
+    size_t peak = 0;
+    if (ok) tl_device_bytes(t->device, NULL, &peak);
+    ok = ok && tl_run_folder_note(t->folder, "device_peak_bytes", cJSON_CreateNumber((double)peak), err);
     if (ok && task->n_skipped)
         ok = tl_err_set(err, TL_PARTIAL, "trained, but %zu of %zu pictures could not be used",
                         task->n_skipped, task->n_pictures);
@@ -181,12 +186,51 @@ bool tl_train_contrastive(const struct tl_job *job, struct tl_options *options, 
     return train(p, options, "contrastive", &t, &task, ok, err);
 }
 
+/* Lines of the log about a run that is not begun. */
+static void tell_needs(const struct tl_supervised_params *p, const struct tl_sft_needs *n,
+                       const struct tl_device *device)
+{
+    char line[256], text[3][32];
+    uint64_t left = tl_memory_free(device), weights = (uint64_t)n->trained * sizeof(float);
+    uint64_t updates = (uint64_t)p->steps,
+             seen = updates * (uint64_t)p->batch * (uint64_t)(p->accumulate > 1 ? p->accumulate : 1);
+    uint64_t checkpoint = weights * (p->ema > 0 ? 4 : 3);
+    tl_memory_plan_line(&n->plan, line, sizeof line);
+    tl_log(TL_LOG_NOTE, "memory: %s; batch %d, nothing is recomputed, %s", line, p->batch,
+           tl_dtype_choices[p->dtype]);
+    tl_memory_plan_log(&n->plan);
+    if (left && n->plan.budgeted > left)
+        tl_log(TL_LOG_WARN,
+               "the machine has %s left: take a smaller --batch with --accumulate, or --dtype f16",
+               tl_memory_text(left, text[0]));
+    tl_log(TL_LOG_NOTE, "disk: checkpoints of %s each; %s of weights as files",
+           tl_memory_text(checkpoint, text[0]), tl_memory_text(weights, text[1]));
+    tl_log(TL_LOG_NOTE,
+           "%zu pictures (%zu cannot be used) in %zu sizes; %llu updates of %llu pictures are %.1f passes "
+           "over them",
+           n->n_pictures, n->n_skipped, n->n_buckets, (unsigned long long)updates,
+           (unsigned long long)(updates ? seen / updates : 0), (double)seen / (double)n->n_pictures);
+    tl_log(TL_LOG_NOTE, "nothing was trained and nothing written: leave --dry-run out to begin");
+}
+
+static bool look_at_sft(const struct tl_job *job, const struct tl_supervised_params *p, struct tl_err *err)
+{
+    struct tl_sft_needs needs;
+    struct tl_device *d =
+        tl_device_open(&(struct tl_device_params){.name = job->device, .threads = job->threads}, err);
+    bool ok = d && tl_task_sft_needs(d, job, p, &needs, err);
+    if (ok) tell_needs(p, &needs, d);
+    tl_device_close(&d);
+    return ok;
+}
+
 bool tl_train_sft(const struct tl_job *job, struct tl_options *options, const void *params,
                   struct tl_err *err)
 {
     const struct tl_supervised_params *p = params;
     struct tl_training t;
     struct tl_task task = {0};
+    if (p->dry_run) return check_params(p, err) && look_at_sft(job, p, err);
     if (!check_params(p, err) || !tl_training_open(&t, job, p->out, p->resume, err)) return false;
     bool ok = tl_task_sft_create(t.device, job, p, &task, err);
     return train(p, options, "sft", &t, &task, ok, err);

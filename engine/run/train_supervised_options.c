@@ -1,4 +1,5 @@
 /* Options of the methods that train from data. */
+#include "run/memory_plan.h"
 #include "run/train_loop.h"
 #include "run/train_methods.h"
 
@@ -72,6 +73,9 @@ const struct tl_option tl_sft_options[] = {
                      TL_OPTION_PLACE),
     TL_OPTION_BOOL(S, full, 0, "full", "false",
                    "train all weights instead of a LoRA; a unet/ without weights is always trained so"),
+    TL_OPTION_ENUM(S, dtype, 0, "dtype", "f32", tl_dtype_choices,
+                   "what weights that are not trained are kept in, whatever the files have; everything is "
+                   "computed in f32"),
     TL_OPTION_BOOL(S, train_text, 0, "train-text-encoder", "false", "train the text encoder, too"),
     TL_OPTION_STRING(S, text_targets, 0, "text-targets", "q_proj,k_proj,v_proj,out_proj", "NAMES",
                      "its layers that carry the LoRA"),
@@ -106,6 +110,8 @@ const struct tl_option tl_sft_options[] = {
     TL_OPTION_INT(S, sample_steps, 0, "sample-steps", "25", 1, 1000, "N", "denoising steps of a sample"),
     TL_OPTION_REAL(S, sample_guidance, 0, "sample-guidance", "-1", -1, 1000, "X",
                    "of samples; -1: what model_index.json names (_guidance_scale), else 7.5"),
+    TL_OPTION_BOOL(S, dry_run, 'n', "dry-run", "false",
+                   "say what the run would take (memory, disk, steps), and end", TL_OPTION_FREE),
     {0},
 };
 #undef S

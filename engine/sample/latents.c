@@ -155,6 +155,12 @@ bool tl_latent_codec_prepare(struct tl_latent_codec *c, size_t most, int h, int 
     return find_plan(c, true, c->fixed, h, w, err) != NULL;
 }
 
+bool tl_latent_codec_prepare_encode(struct tl_latent_codec *c, size_t most, int height, int width,
+                                    struct tl_err *err)
+{
+    return find_plan(c, false, batch_for(most, (int64_t)height * width), height, width, err) != NULL;
+}
+
 bool tl_latent_codec_decode(struct tl_latent_codec *c, const float *latents, size_t n, int h, int w,
                             float *out, uint8_t *out_u8, struct tl_err *err)
 {

@@ -40,6 +40,10 @@ void tl_latent_codec_use(struct tl_latent_codec *codec, struct tl_store *store);
 bool tl_latent_codec_prepare(struct tl_latent_codec *codec, size_t most, int h, int w, int *out_batch,
                              struct tl_err *err);
 
+/* Plans encoding of at most `most` pictures at a time, as encode would. */
+bool tl_latent_codec_prepare_encode(struct tl_latent_codec *codec, size_t most, int height, int width,
+                                    struct tl_err *err);
+
 /* Latents as samplers give them [n,h,w,c] (scaled and shifted) to pictures [n,H,W,out_channels], H = factor
  * h. Either output may be NULL: floats are in [0, 1], bytes those times 255, rounded to nearest even. */
 bool tl_latent_codec_decode(struct tl_latent_codec *codec, const float *latents, size_t n, int h, int w,

@@ -57,19 +57,13 @@ static const char *part_of(const char *name)
                                       : "text encoder, weights";
 }
 
-static enum tl_dtype dtype_of(const struct tl_pipeline *p, const char *name)
-{
-    bool full = strcmp(name, "unet") == 0 ? p->how.unet_f32 : strcmp(name, "vae") != 0 && p->how.text_f32;
-    return full ? TL_F32 : p->how.dtype;
-}
-
 static struct tl_component *open_component(struct tl_pipeline *p, const char *name, const char *cls,
                                            const char *or_cls, struct tl_err *err)
 {
     struct tl_str path = {0};
     tl_path_join(&path, p->folder, name);
     const char *before = tl_device_planning_part(p->device, part_of(name));
-    struct tl_component *c = tl_component_open_as(p->device, path.data, dtype_of(p, name), err);
+    struct tl_component *c = tl_component_open_as(p->device, path.data, p->how.dtype, err);
     tl_device_planning_part(p->device, before);
     if (!c) tl_err_add(err, "loading %s", name);
     if (c && strcmp(c->cls->name, cls) != 0 && (!or_cls || strcmp(c->cls->name, or_cls) != 0)) {

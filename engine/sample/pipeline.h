@@ -16,8 +16,6 @@ struct tl_prompt_encoder;
 
 struct tl_pipeline_params {
     enum tl_dtype dtype; /* what weights are kept in, whatever the files have; F16 and BF16 are for reading */
-    bool unet_f32;       /* but the UNet's in F32: its weights are trained */
-    bool text_f32;       /* and the text encoders' */
     const uint64_t *seed; /* pretraining: a unet/ that holds a config and no weights starts from random ones,
                              in F32. NULL: weights must be there */
 };

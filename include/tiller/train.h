@@ -53,6 +53,8 @@ struct tl_supervised_params {
     const char *lora, *targets, *text_targets;
     /* sft: looking at it */
     int val_every, sample_every, sample_steps;
+    int dtype; /* weights that are not trained are kept in: 0 f32, 1 f16, 2 bf16 */
+    bool dry_run;
     double sample_guidance; /* below 0: the model's */
     const char *sample_prompts;
 };

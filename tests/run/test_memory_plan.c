@@ -7,6 +7,7 @@
 #include "io/file.h"
 #include "io/json.h"
 #include "run/memory_plan.h"
+#include "run/task_sft.h"
 
 static const char *place;
 
@@ -113,6 +114,64 @@ static void test_vulkan(void **state)
     check_plan("vulkan", 1, 2); /* recomputing, and pictures that are larger */
 }
 
+/* Supervised: what --dry-run would say, and what the run held. */
+static void check_sft(const char *name, const char *const *more, const struct tl_supervised_params *params)
+{
+    struct tl_err err = {0};
+    struct tl_device *d = tl_device_open(&(struct tl_device_params){.name = "cpu", .threads = 1}, &err);
+    const struct tl_job job = {.device = "cpu", .threads = 1, .seed = 3};
+    struct tl_sft_needs needs;
+    char data[600], out[600];
+    check_ok(tl_task_sft_needs(d, &job, params, &needs, &err), &err);
+    size_t held;
+    tl_device_bytes(d, NULL, &held);
+    assert_true(held == 0); /* planning took nothing */
+    tl_device_close(&d);
+    const char *list[24] = {"model=" SUPPORT_PIPELINE, data, "steps=2", "batch=3", "size=32", "log-every=1"};
+    size_t n = 6;
+    snprintf(data, sizeof data, "data=%s/scenes", place);
+    snprintf(out, sizeof out, "%s/%s", place, name);
+    for (; *more; more++) list[n++] = *more;
+    struct support_train run = {.method = "sft", .options = list, .out = out, .device = "cpu", .seed = 3};
+    support_train_ok(&run);
+    double planned = (double)needs.plan.device, taken = peak(out);
+    printf("sft, %s: planned %.0f, taken %.0f (%+.2f %%)\n", name, planned, taken,
+           100 * (taken / planned - 1));
+    check_near(taken, planned, 0.05 * planned);
+}
+
+static void test_sft(void **state)
+{
+    (void)state;
+    char data[600];
+    snprintf(data, sizeof data, "%s/scenes", place);
+    support_scenes(data, 6);
+    struct tl_supervised_params p = {.model = SUPPORT_PIPELINE,
+                                     .data = data,
+                                     .steps = 2,
+                                     .batch = 3,
+                                     .size = 32,
+                                     .ema = 0.999,
+                                     .targets = "to_q,to_k,to_v,to_out.0,ff.net.0.proj,ff.net.2",
+                                     .text_targets = "q_proj,k_proj,v_proj,out_proj",
+                                     .dtype = TL_F16,
+                                     .sample_guidance = -1};
+    check_sft("sft-lora", (const char *const[]){"dtype=f16", NULL}, &p);
+    p.dtype = TL_F32;
+    p.full = true;
+    p.ema = 0;
+    check_sft("sft-full", (const char *const[]){"full=true", "ema=0", NULL}, &p);
+    struct support_train run = {.method = "sft", .out = support_path(place, "sft-half"), .device = "cpu"};
+    char folder[620];
+    snprintf(folder, sizeof folder, "data=%s", data);
+    run.options = (const char *const[]){"model=" SUPPORT_PIPELINE, folder, "full=true", "dtype=f16", NULL};
+    support_train_fails(&run, TL_USAGE, "--dtype f16 is for training a LoRA");
+    run.out = support_path(place, "sft-dry");
+    run.options = (const char *const[]){"model=" SUPPORT_PIPELINE, folder, "dry-run=true", "size=32", NULL};
+    support_train_ok(&run);
+    assert_false(support_exists(run.out));
+}
+
 /* ---- --memory ---- */
 
 static void test_chooses(void **state)
@@ -211,7 +270,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),   cmocka_unit_test(test_cpu), cmocka_unit_test(test_vulkan),
-        cmocka_unit_test(test_chooses), cmocka_unit_test(test_dry), cmocka_unit_test(test_half),
+        cmocka_unit_test(test_chooses), cmocka_unit_test(test_sft), cmocka_unit_test(test_dry),
+        cmocka_unit_test(test_half),
     };
     return cmocka_run_group_tests(tests, setup, support_folder_remove);
 }
