@@ -29,4 +29,7 @@ bool tl_policy_chunk_run(struct tl_policy_chunk *chunk, const float *x, size_t k
 bool tl_policy_chunk_backward(struct tl_policy_chunk *chunk, const float *x, size_t k, const float *d_m,
                               struct tl_err *err);
 
+/* The network's output in step `step` of sample `sample` of the draw: [dim]. */
+float *tl_policy_drawn_output(const struct tl_policy_trainer *t, size_t step, size_t sample);
+
 #endif

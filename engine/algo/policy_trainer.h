@@ -123,6 +123,4 @@ bool tl_policy_trainer_sample(struct tl_policy_trainer *t, const struct tl_polic
                               size_t n, uint64_t seed, uint32_t first, bool reference, float *out,
                               struct tl_err *err);
 
-size_t tl_policy_trainer_bytes(const struct tl_policy_trainer *t);
-
 #endif

@@ -214,6 +214,9 @@ bool tl_tune_standardise(struct tl_tune *r, struct tl_err *err);
 bool tl_tune_eval_init(struct tl_tune *r, struct tl_tune_eval *e, const char *name,
                        const struct tl_prompts *prompts, size_t most, uint32_t first, struct tl_err *err);
 void tl_tune_eval_finish(struct tl_tune_eval *e);
+/* How many pictures of a prompt are shown, and which sample is the k-th that is. */
+size_t tl_tune_shown_each(const struct tl_tune *r);
+size_t tl_tune_shown_sample(const struct tl_tune *r, size_t k);
 /* Draws and scores, into start or now. May be interrupted (TL_INTERRUPTED). */
 bool tl_tune_eval_read(struct tl_tune *r, struct tl_tune_eval *e, bool start, struct tl_err *err);
 

@@ -52,7 +52,7 @@ bool tl_tune_eval_init(struct tl_tune *r, struct tl_tune_eval *e, const char *na
     size_t samples = (size_t)r->p->eval_samples;
     e->n = e->n_prompts * samples;
     size_t shown_prompts = e->n_prompts < TL_TUNE_SHOWN_PROMPTS ? e->n_prompts : TL_TUNE_SHOWN_PROMPTS;
-    e->n_shown = shown_prompts * (samples < TL_TUNE_SHOWN ? samples : TL_TUNE_SHOWN);
+    e->n_shown = shown_prompts * tl_tune_shown_each(r);
     e->embedder = tl_reward_set_embed_dim(r->reward) > 0                    ? r->reward
                   : r->held_out && tl_reward_set_embed_dim(r->held_out) > 0 ? r->held_out
                                                                             : NULL;
@@ -82,13 +82,23 @@ void tl_tune_eval_finish(struct tl_tune_eval *e)
     *e = (struct tl_tune_eval){0};
 }
 
+size_t tl_tune_shown_each(const struct tl_tune *r)
+{
+    return r->p->eval_samples < TL_TUNE_SHOWN ? (size_t)r->p->eval_samples : TL_TUNE_SHOWN;
+}
+
+size_t tl_tune_shown_sample(const struct tl_tune *r, size_t k)
+{
+    size_t each = tl_tune_shown_each(r);
+    return k / each * (size_t)r->p->eval_samples + k % each;
+}
+
 /* Of samples [first, first + n): the first few pictures of the first few prompts. */
 static void keep_shown(const struct tl_tune *r, const struct tl_tune_eval *e, const uint8_t *rgb,
                        size_t first, size_t n, struct tl_tune_reading *out)
 {
-    size_t samples = (size_t)r->p->eval_samples, each = samples < TL_TUNE_SHOWN ? samples : TL_TUNE_SHOWN;
     for (size_t k = 0; k < e->n_shown; k++) {
-        size_t sample = k / each * samples + k % each;
+        size_t sample = tl_tune_shown_sample(r, k);
         if (sample < first || sample >= first + n) continue;
         memcpy(out->shown + k * r->bytes, rgb + (sample - first) * r->bytes, r->bytes);
     }

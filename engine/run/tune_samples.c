@@ -7,16 +7,6 @@
 #include "io/file.h"
 #include "run/tune.h"
 
-static size_t shown_each(const struct tl_tune *r)
-{
-    return r->p->eval_samples < TL_TUNE_SHOWN ? (size_t)r->p->eval_samples : TL_TUNE_SHOWN;
-}
-
-static size_t sample_of_shown(const struct tl_tune *r, size_t k)
-{
-    return k / shown_each(r) * (size_t)r->p->eval_samples + k % shown_each(r);
-}
-
 /* A sample's kept picture and what it is kept for; NULL where it was not. */
 static const uint8_t *kept(const struct tl_tune *r, const struct tl_tune_eval *e,
                            const struct tl_tune_reading *now, size_t sample, const char **out_role)
@@ -31,7 +21,7 @@ static const uint8_t *kept(const struct tl_tune *r, const struct tl_tune_eval *e
             }
     *out_role = "shown";
     for (size_t k = 0; k < e->n_shown; k++)
-        if (sample_of_shown(r, k) == sample) return now->shown + k * r->bytes;
+        if (tl_tune_shown_sample(r, k) == sample) return now->shown + k * r->bytes;
     return NULL;
 }
 
@@ -91,13 +81,13 @@ static bool draw_grid(const struct tl_tune *r, const struct tl_tune_eval *e, boo
     const char **captions = malloc((e->n_shown + 1) * sizeof *captions);
     bool ok = (list && texts && captions) || tl_err_set(err, TL_FAIL, "out of memory");
     for (size_t k = 0; ok && k < e->n_shown; k++) {
-        snprintf(texts + k * TEXT, TEXT, "%.4g", now->rewards[sample_of_shown(r, k)]);
+        snprintf(texts + k * TEXT, TEXT, "%.4g", now->rewards[tl_tune_shown_sample(r, k)]);
         captions[k] = texts + k * TEXT;
     }
     snprintf(title, sizeof title, "%s prompts, epoch %d", e->name, r->epoch);
     if (ok)
-        ok = tl_draw_grid(&(struct tl_draw_grid){.rows = (int)(e->n_shown / shown_each(r)),
-                                                 .columns = (int)shown_each(r),
+        ok = tl_draw_grid(&(struct tl_draw_grid){.rows = (int)(e->n_shown / tl_tune_shown_each(r)),
+                                                 .columns = (int)tl_tune_shown_each(r),
                                                  .pictures = list,
                                                  .title = title,
                                                  .row_titles = e->prompts,
@@ -157,13 +147,13 @@ bool tl_tune_before_after(const struct tl_tune *r, const struct tl_tune_eval *e,
     double *scores = malloc((2 * e->n_shown + 1) * sizeof *scores);
     bool ok = (before && after && scores) || tl_err_set(err, TL_FAIL, "out of memory");
     for (size_t k = 0; ok && k < e->n_shown; k++) {
-        scores[k] = e->start.rewards[sample_of_shown(r, k)];
-        scores[e->n_shown + k] = e->now.rewards[sample_of_shown(r, k)];
+        scores[k] = e->start.rewards[tl_tune_shown_sample(r, k)];
+        scores[e->n_shown + k] = e->now.rewards[tl_tune_shown_sample(r, k)];
     }
     if (ok)
         ok = tl_draw_before_after(
-            &(struct tl_draw_before_after){.n_prompts = (int)(e->n_shown / shown_each(r)),
-                                           .n_each = (int)shown_each(r),
+            &(struct tl_draw_before_after){.n_prompts = (int)(e->n_shown / tl_tune_shown_each(r)),
+                                           .n_each = (int)tl_tune_shown_each(r),
                                            .before = before,
                                            .after = after,
                                            .reward_before = scores,
