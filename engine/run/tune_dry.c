@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include <tiller/interrupt.h>
 #include <tiller/log.h>
 
 #include "base/clock.h"
@@ -51,7 +52,8 @@ static bool time_network(struct tl_tune *r, struct seconds *s, struct tl_err *er
         ok = tl_denoiser_run(t->denoiser, &w, x, x + batch * t->dim, &c, t->p.guidance, m, err);
         s->run = tl_clock_s() - at;
         at = tl_clock_s();
-        ok = ok && tl_denoiser_backward(t->denoiser, &w, x, x + batch * t->dim, &c, t->p.guidance, m, err);
+        ok = ok && tl_interrupt_check("measuring", err) &&
+             tl_denoiser_backward(t->denoiser, &w, x, x + batch * t->dim, &c, t->p.guidance, m, err);
         s->gradient = tl_clock_s() - at;
     }
     free(x);

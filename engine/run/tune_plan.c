@@ -177,17 +177,17 @@ static bool largest(struct search *s, struct tl_tune_choice choice, bool *out_fo
 static bool nothing_fits(const struct search *s, struct tl_err *err)
 {
     const struct tl_tune *r = s->r;
-    char least[32], budget[32], line[256];
-    tl_memory_plan_line(&s->least_plan, line, sizeof line);
+    char least[32];
     tl_log(TL_LOG_NOTE, "the smallest plan, network batch %d, recomputing%s:", s->least.batch,
            s->least.single ? ", decoding one picture at a time" : "");
     tl_memory_plan_log(&s->least_plan);
-    return tl_err_set(err, TL_USAGE,
-                      "--memory %s: the smallest plan takes %s (network batch %d, activations recomputed); "
-                      "try a larger --memory%s%s, a smaller --size, a smaller --rank, fewer --steps or "
-                      "samples",
-                      tl_memory_text(s->budget, budget), tl_memory_text(s->least_plan.budgeted, least),
-                      s->least.batch, r->p->dtype ? "" : ", --dtype f16", r->p->full ? ", no --full" : "");
+    return tl_err_set(
+        err, TL_USAGE,
+        "--memory %.40s: the smallest plan takes %s (network batch %d, activations recomputed); "
+        "try a larger --memory%s%s, a smaller --size, a smaller --rank, fewer --steps or "
+        "samples",
+        r->p->memory, tl_memory_text(s->least_plan.budgeted, least), s->least.batch,
+        r->p->dtype ? "" : ", --dtype f16", r->p->full ? ", no --full" : "");
 }
 
 /* Fastest first: recomputing costs a third of a gradient's time, decoding one picture at a time and small
