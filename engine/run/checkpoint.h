@@ -1,16 +1,21 @@
 /* Checkpoints: everything that a run needs to go on as if it had never stopped.
  *
- *     RUN/checkpoints/step-00001000/
+ *     RUN/checkpoints/step-00001000/          or step-00001000-within/
  *         NAME.safetensors   a store each, F32 in kernel order, bit for bit
  *         NAME.bin           host bytes
  *         state.json         the caller's object
- *         manifest.json      {"format":1, "version", "step", "best", "files":[{"name","bytes","sha256"}]}
+ *         manifest.json      {"format":1, "version", "step", "within", "best",
+ *                             "files":[{"name","bytes","sha256"}]}
  *
  * A checkpoint is written as step-N.tmp, every file and the folder synced, renamed, the parent synced; only
  * then older ones are pruned. So at every moment, a crash or a full disk included, the newest finished one is
  * whole. "best" is the step that the caller called the best so far; it stands in each manifest, so that it
  * changes together with the checkpoint that says so. One with a number that is not finite is refused and
  * nothing is pruned. The caller holds the run's lock (run_folder.h); one writer at a time.
+ *
+ * "within" is a state between step N and the next, of a stop in the middle: newer than step N, older than
+ * N + 1, beside step N and not in its place. It is never the best, does not count among those that are kept,
+ * and goes with the next save: what a stop leaves is gone once the run has passed it.
  *
  * Errors: TL_NUMERIC for a value that is not finite, TL_OUTPUT for writing, TL_BAD_INPUT for reading. */
 #ifndef TL_RUN_CHECKPOINT_H
@@ -45,11 +50,13 @@ struct tl_checkpoint_params {
     size_t n_stores;
     const struct tl_checkpoint_blob *blobs;
     size_t n_blobs;
-    const cJSON *state; /* an object; NULL: an empty one */
+    const cJSON *state; /* an object; NULL, as after one that could not be made, fails */
     int keep;           /* so many whole checkpoints stay, this one included; 0: 2 */
-    bool best;          /* the best so far: it stays, besides those, until another step is saved as the best */
+    bool within;        /* the state is between `step` and the next */
+    bool best; /* the best so far: it stays, besides those, until another step is saved as the best; not with
+                  `within` */
     /* For tests: called before each change of the disk with the number of the change (from 0) and its name.
-     * false: the change fails, as on a full disk. NULL: none. */
+     * false: the change fails, as on a full disk; of "exchange": the system cannot do it. NULL: none. */
     bool (*fault)(void *user, int change, const char *what);
     void *fault_user;
 };
@@ -76,6 +83,7 @@ struct tl_checkpoint *tl_checkpoint_open(const char *checkpoint_folder, struct t
 void tl_checkpoint_close(struct tl_checkpoint **checkpoint);
 
 int64_t tl_checkpoint_step(const struct tl_checkpoint *checkpoint);
+bool tl_checkpoint_is_within(const struct tl_checkpoint *checkpoint);
 const char *tl_checkpoint_path(const struct tl_checkpoint *checkpoint);
 const cJSON *tl_checkpoint_state(const struct tl_checkpoint *checkpoint);
 bool tl_checkpoint_has_store(const struct tl_checkpoint *checkpoint, const char *name);

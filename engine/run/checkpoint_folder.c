@@ -11,44 +11,46 @@
 
 #include "io/file.h"
 
-char *tl_checkpoint_name(int64_t step, char out[32])
+int tl_checkpoint_compare(struct tl_checkpoint_id a, struct tl_checkpoint_id b)
 {
-    snprintf(out, 32, "step-%08lld", (long long)step);
+    return a.step != b.step ? (a.step > b.step) - (a.step < b.step) : a.within - b.within;
+}
+
+char *tl_checkpoint_name(struct tl_checkpoint_id id, char out[32])
+{
+    snprintf(out, 32, "step-%08lld%s", (long long)id.step, id.within ? "-within" : "");
     return out;
 }
 
-int64_t tl_checkpoint_name_step(const char *name)
+bool tl_checkpoint_read_name(const char *name, struct tl_checkpoint_id *out)
 {
-    char again[32];
-    if (strncmp(name, "step-", 5) != 0 || name[5] < '0' || name[5] > '9') return -1;
+    char again[32], *end = NULL;
+    if (strncmp(name, "step-", 5) != 0 || name[5] < '0' || name[5] > '9') return false;
     errno = 0;
-    long long step = strtoll(name + 5, NULL, 10);
-    return !errno && !strcmp(tl_checkpoint_name(step, again), name) ? step : -1;
+    long long step = strtoll(name + 5, &end, 10);
+    *out = (struct tl_checkpoint_id){step, *end == '-'};
+    return !errno && !strcmp(tl_checkpoint_name(*out, again), name);
 }
 
 static int newest_first(const void *a, const void *b)
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x < y) - (x > y);
+    return tl_checkpoint_compare(*(const struct tl_checkpoint_id *)b, *(const struct tl_checkpoint_id *)a);
 }
 
-bool tl_checkpoint_list(const char *checkpoints, struct tl_arena *arena, int64_t **out_steps, size_t *out_n,
-                        struct tl_err *err)
+bool tl_checkpoint_list(const char *checkpoints, struct tl_arena *arena, struct tl_checkpoint_id **out,
+                        size_t *out_n, struct tl_err *err)
 {
     const char *const *names;
     size_t n = 0, used = 0;
-    *out_steps = NULL;
+    *out = NULL;
     *out_n = 0;
     if (!tl_file_is_folder(checkpoints)) return true;
     if (!tl_file_list(checkpoints, arena, &names, &n, err)) return false;
-    int64_t *steps = tl_arena_alloc(arena, n + 1, sizeof *steps);
-    if (!steps) return tl_err_set(err, TL_BAD_INPUT, "%s: out of memory", checkpoints);
-    for (size_t i = 0; i < n; i++) {
-        int64_t step = tl_checkpoint_name_step(names[i]);
-        if (step >= 0) steps[used++] = step;
-    }
-    qsort(steps, used, sizeof *steps, newest_first);
-    *out_steps = steps;
+    struct tl_checkpoint_id *ids = tl_arena_alloc(arena, n + 1, sizeof *ids);
+    if (!ids) return tl_err_set(err, TL_BAD_INPUT, "%s: out of memory", checkpoints);
+    for (size_t i = 0; i < n; i++) used += tl_checkpoint_read_name(names[i], &ids[used]);
+    qsort(ids, used, sizeof *ids, newest_first);
+    *out = ids;
     *out_n = used;
     return true;
 }
@@ -70,6 +72,15 @@ bool tl_checkpoint_remove(const char *folder)
     return ok;
 }
 
+/* One that was put aside: its successor has the name, or never took it. */
+static void put_back(const char *aside, const char *path)
+{
+    if (tl_file_exists(path))
+        tl_checkpoint_remove(aside);
+    else if (rename(aside, path) != 0)
+        tl_log(TL_LOG_WARN, "%s: cannot rename to %s: %s", aside, path, strerror(errno));
+}
+
 void tl_checkpoint_remove_unfinished(const char *checkpoints)
 {
     struct tl_arena arena = {0};
@@ -77,13 +88,17 @@ void tl_checkpoint_remove_unfinished(const char *checkpoints)
     size_t n = 0;
     if (!tl_file_list(checkpoints, &arena, &names, &n, NULL)) n = 0;
     for (size_t i = 0; i < n; i++) {
+        struct tl_checkpoint_id id;
         size_t len = strlen(names[i]);
-        char name[32] = "";
-        if (len < 5 || len - 4 >= sizeof name || strcmp(names[i] + len - 4, ".tmp") != 0) continue;
-        memcpy(name, names[i], len - 4);
-        const char *path =
-            tl_checkpoint_name_step(name) < 0 ? NULL : tl_path_join_in(&arena, checkpoints, names[i]);
-        if (path) tl_checkpoint_remove(path);
+        if (len < 5 || (strcmp(names[i] + len - 4, ".tmp") && strcmp(names[i] + len - 4, ".old"))) continue;
+        const char *path = tl_path_join_in(&arena, checkpoints, names[i]);
+        const char *name = tl_arena_printf(&arena, "%.*s", (int)(len - 4), names[i]);
+        const char *whole = name ? tl_path_join_in(&arena, checkpoints, name) : NULL;
+        if (!path || !whole || !tl_checkpoint_read_name(name, &id)) continue;
+        if (!strcmp(names[i] + len - 4, ".old"))
+            put_back(path, whole);
+        else
+            tl_checkpoint_remove(path);
     }
     tl_arena_finish(&arena);
 }

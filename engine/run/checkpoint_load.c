@@ -11,7 +11,7 @@
 
 struct tl_checkpoint {
     char *path; /* owns */
-    int64_t step;
+    struct tl_checkpoint_id id;
     cJSON *manifest, *state; /* own */
 };
 
@@ -47,7 +47,7 @@ struct tl_checkpoint *tl_checkpoint_open(const char *folder, struct tl_err *err)
     bool ok = (c && c->path && !path.failed) || tl_err_set(err, TL_BAD_INPUT, "%s: out of memory", folder);
     if (ok && !tl_file_is_folder(folder))
         ok = tl_err_set(err, TL_BAD_INPUT, "%s: there is no such folder", folder);
-    ok = ok && (c->manifest = tl_checkpoint_verify(folder, true, &c->step, err)) && has_state(c, err) &&
+    ok = ok && (c->manifest = tl_checkpoint_verify(folder, true, &c->id, err)) && has_state(c, err) &&
          (c->state = tl_json_read(path.data, err));
     tl_str_finish(&path);
     if (!ok) tl_checkpoint_close(&c);
@@ -67,11 +67,12 @@ void tl_checkpoint_close(struct tl_checkpoint **c_ptr)
 
 /* The folder's name and its manifest must say the same: a copy under another name would be resumed at the
  * wrong step. */
-static struct tl_checkpoint *open_step(const char *path, int64_t step, struct tl_err *err)
+static struct tl_checkpoint *open_one(const char *path, struct tl_checkpoint_id id, struct tl_err *err)
 {
     struct tl_checkpoint *c = tl_checkpoint_open(path, err);
-    if (!c || c->step == step) return c;
-    tl_err_set(err, TL_BAD_INPUT, "%s: its manifest is of step %lld", path, (long long)c->step);
+    char name[32];
+    if (!c || tl_checkpoint_compare(c->id, id) == 0) return c;
+    tl_err_set(err, TL_BAD_INPUT, "%s: its manifest is of %s", path, tl_checkpoint_name(c->id, name));
     tl_checkpoint_close(&c);
     return NULL;
 }
@@ -81,16 +82,16 @@ struct tl_checkpoint *tl_checkpoint_open_newest(const char *run_folder, struct t
     struct tl_arena arena = {0};
     struct tl_checkpoint *c = NULL;
     struct tl_err why = {0};
-    int64_t *steps = NULL;
+    struct tl_checkpoint_id *ids = NULL;
     size_t n = 0;
     const char *checkpoints = tl_path_join_in(&arena, run_folder, "checkpoints");
-    bool ok = checkpoints ? tl_checkpoint_list(checkpoints, &arena, &steps, &n, err)
+    bool ok = checkpoints ? tl_checkpoint_list(checkpoints, &arena, &ids, &n, err)
                           : tl_err_set(err, TL_BAD_INPUT, "%s: out of memory", run_folder);
     for (size_t i = 0; ok && !c && i < n; i++) {
         char name[32];
-        const char *path = tl_path_join_in(&arena, checkpoints, tl_checkpoint_name(steps[i], name));
+        const char *path = tl_path_join_in(&arena, checkpoints, tl_checkpoint_name(ids[i], name));
         struct tl_err reason = {0};
-        if (path) c = open_step(path, steps[i], &reason);
+        if (path) c = open_one(path, ids[i], &reason);
         if (c) break;
         tl_log(TL_LOG_WARN, "checkpoint %s skipped: %s", name, reason.text);
         if (!why.code) why = reason;
@@ -107,24 +108,25 @@ struct tl_checkpoint *tl_checkpoint_open_newest(const char *run_folder, struct t
     return c;
 }
 
-/* Steps newest first, in the arena; false where there are none. */
-static bool list_steps(const char *run_folder, struct tl_arena *arena, const char **out_folder,
-                       int64_t **out_steps, size_t *out_n)
+/* Newest first, in the arena; false where there are none. */
+static bool list_all(const char *run_folder, struct tl_arena *arena, const char **out_folder,
+                     struct tl_checkpoint_id **out, size_t *out_n)
 {
     *out_folder = tl_path_join_in(arena, run_folder, "checkpoints");
-    return *out_folder && tl_checkpoint_list(*out_folder, arena, out_steps, out_n, NULL) && *out_n;
+    return *out_folder && tl_checkpoint_list(*out_folder, arena, out, out_n, NULL) && *out_n;
 }
 
 int64_t tl_checkpoint_best_step(const char *run_folder)
 {
     struct tl_arena arena = {0};
     const char *folder;
-    int64_t *steps = NULL, best = -1;
+    struct tl_checkpoint_id *ids = NULL;
+    int64_t best = -1;
     size_t n = 0;
-    bool found = !list_steps(run_folder, &arena, &folder, &steps, &n);
+    bool found = !list_all(run_folder, &arena, &folder, &ids, &n);
     for (size_t i = 0; !found && i < n; i++) {
         char name[32];
-        const char *path = tl_path_join_in(&arena, folder, tl_checkpoint_name(steps[i], name));
+        const char *path = tl_path_join_in(&arena, folder, tl_checkpoint_name(ids[i], name));
         found = path && tl_checkpoint_says_best(path, &best);
     }
     tl_arena_finish(&arena);
@@ -137,17 +139,19 @@ struct tl_checkpoint *tl_checkpoint_open_best(const char *run_folder, struct tl_
     const char *folder;
     struct tl_err why = {0};
     struct tl_checkpoint *c = NULL;
-    int64_t *steps = NULL, last = -1;
+    struct tl_checkpoint_id *ids = NULL;
+    int64_t last = -1;
     size_t n = 0;
-    if (!list_steps(run_folder, &arena, &folder, &steps, &n)) n = 0;
+    if (!list_all(run_folder, &arena, &folder, &ids, &n)) n = 0;
     for (size_t i = 0; !c && i < n; i++) {
         char name[32];
         int64_t best;
-        const char *path = tl_path_join_in(&arena, folder, tl_checkpoint_name(steps[i], name));
+        const char *path = tl_path_join_in(&arena, folder, tl_checkpoint_name(ids[i], name));
         if (!path || !tl_checkpoint_says_best(path, &best) || best < 0 || best == last) continue;
         struct tl_err reason = {0};
-        path = tl_path_join_in(&arena, folder, tl_checkpoint_name(best, name));
-        c = path ? open_step(path, best, &reason) : NULL;
+        const struct tl_checkpoint_id id = {best, false};
+        path = tl_path_join_in(&arena, folder, tl_checkpoint_name(id, name));
+        c = path ? open_one(path, id, &reason) : NULL;
         if (!c) tl_log(TL_LOG_WARN, "checkpoint %s, the best, skipped: %s", name, reason.text);
         if (!c && !why.code) why = reason;
         last = best;
@@ -162,7 +166,12 @@ struct tl_checkpoint *tl_checkpoint_open_best(const char *run_folder, struct tl_
 
 int64_t tl_checkpoint_step(const struct tl_checkpoint *c)
 {
-    return c->step;
+    return c->id.step;
+}
+
+bool tl_checkpoint_is_within(const struct tl_checkpoint *c)
+{
+    return c->id.within;
 }
 
 const char *tl_checkpoint_path(const struct tl_checkpoint *c)

@@ -36,15 +36,16 @@ static cJSON *file_json(const char *folder, const char *name, struct tl_err *err
     return NULL;
 }
 
-bool tl_checkpoint_write_manifest(const char *folder, int64_t step, int64_t best, const char *const *files,
-                                  size_t n, struct tl_err *err)
+bool tl_checkpoint_write_manifest(const char *folder, struct tl_checkpoint_id id, int64_t best,
+                                  const char *const *files, size_t n, struct tl_err *err)
 {
     struct tl_str path = {0};
     cJSON *manifest = cJSON_CreateObject(), *list = NULL;
     tl_path_join(&path, folder, "manifest.json");
     bool ok = manifest && !path.failed && cJSON_AddNumberToObject(manifest, "format", TL_CHECKPOINT_FORMAT) &&
               cJSON_AddStringToObject(manifest, "version", TL_VERSION) &&
-              cJSON_AddNumberToObject(manifest, "step", (double)step) &&
+              cJSON_AddNumberToObject(manifest, "step", (double)id.step) &&
+              (!id.within || cJSON_AddTrueToObject(manifest, "within")) &&
               (best < 0 || cJSON_AddNumberToObject(manifest, "best", (double)best)) &&
               (list = cJSON_AddArrayToObject(manifest, "files"));
     for (size_t i = 0; ok && i < n; i++) {
@@ -88,8 +89,8 @@ static bool check_file(const char *folder, const cJSON *item, bool deep, struct 
     return ok;
 }
 
-static bool check_manifest(const char *folder, const cJSON *manifest, bool deep, int64_t *out_step,
-                           struct tl_err *err)
+static bool check_manifest(const char *folder, const cJSON *manifest, bool deep,
+                           struct tl_checkpoint_id *out_id, struct tl_err *err)
 {
     int64_t format = 0;
     if (!tl_json_int(manifest, "format", 0, &format, err)) return false;
@@ -97,9 +98,11 @@ static bool check_manifest(const char *folder, const cJSON *manifest, bool deep,
         return tl_err_set(err, TL_BAD_INPUT, "manifest.json: format %lld is not known here",
                           (long long)format);
     }
-    if (!tl_json_int(manifest, "step", -1, out_step, err)) return false;
+    if (!tl_json_int(manifest, "step", -1, &out_id->step, err) ||
+        !tl_json_bool(manifest, "within", false, &out_id->within, err))
+        return false;
     const cJSON *files = tl_json_get(manifest, "files"), *item;
-    if (*out_step < 0 || !cJSON_IsArray(files)) {
+    if (out_id->step < 0 || !cJSON_IsArray(files)) {
         return tl_err_set(err, TL_BAD_INPUT, "manifest.json: no step or no list of files");
     }
     cJSON_ArrayForEach(item, files)
@@ -109,24 +112,25 @@ static bool check_manifest(const char *folder, const cJSON *manifest, bool deep,
     return true;
 }
 
-cJSON *tl_checkpoint_verify(const char *folder, bool deep, int64_t *out_step, struct tl_err *err)
+cJSON *tl_checkpoint_verify(const char *folder, bool deep, struct tl_checkpoint_id *out_id,
+                            struct tl_err *err)
 {
     struct tl_str path = {0};
     tl_path_join(&path, folder, "manifest.json");
     cJSON *manifest = path.failed ? NULL : tl_json_read(path.data, err);
     if (path.failed) tl_err_set(err, TL_BAD_INPUT, "%s: out of memory", folder);
     tl_str_finish(&path);
-    if (manifest && check_manifest(folder, manifest, deep, out_step, err)) return manifest;
+    if (manifest && check_manifest(folder, manifest, deep, out_id, err)) return manifest;
     cJSON_Delete(manifest);
     return NULL;
 }
 
 bool tl_checkpoint_says_best(const char *folder, int64_t *out_best)
 {
-    int64_t step = -1;
-    cJSON *manifest = tl_checkpoint_verify(folder, false, &step, NULL);
+    struct tl_checkpoint_id id = {-1, false};
+    cJSON *manifest = tl_checkpoint_verify(folder, false, &id, NULL);
     *out_best = -1;
-    bool ok = manifest && tl_json_int(manifest, "best", -1, out_best, NULL) && *out_best <= step;
+    bool ok = manifest && tl_json_int(manifest, "best", -1, out_best, NULL) && *out_best <= id.step;
     if (!ok) *out_best = -1;
     cJSON_Delete(manifest);
     return ok;

@@ -17,10 +17,11 @@
 
 struct saver {
     const struct tl_checkpoint_params *params;
-    int64_t step, best; /* best: -1 for none */
+    struct tl_checkpoint_id id;
+    int64_t best; /* -1 for none */
     struct tl_arena arena;
-    const char *run, *checkpoints, *temp, *final; /* paths */
-    const char **files;                           /* names within the checkpoint */
+    const char *run, *checkpoints, *temp, *final, *aside; /* paths */
+    const char **files;                                   /* names within the checkpoint */
     size_t n_files;
     float *flat; /* owns; a store's block */
     size_t flat_size;
@@ -119,8 +120,7 @@ static bool save_state(struct saver *s)
 {
     const char *path = add_file(s, "state", ".json");
     if (!path || !change(s, "state.json")) return false;
-    if (s->params->state) return tl_json_write(path, s->params->state, s->err);
-    return tl_file_write(path, "{}\n", 3, s->err);
+    return s->params->state ? tl_json_write(path, s->params->state, s->err) : no_memory(s);
 }
 
 static bool write_files(struct saver *s)
@@ -136,7 +136,7 @@ static bool write_files(struct saver *s)
             return false;
     }
     return save_state(s) && change(s, "manifest.json") &&
-           tl_checkpoint_write_manifest(s->temp, s->step, s->best, s->files, s->n_files, s->err);
+           tl_checkpoint_write_manifest(s->temp, s->id, s->best, s->files, s->n_files, s->err);
 }
 
 static bool make_temp(struct saver *s)
@@ -149,19 +149,31 @@ static bool make_temp(struct saver *s)
                       tl_file_advice(reason));
 }
 
-/* The new folder takes the name. One of the same step that stands there (a resume came by again) changes
- * places with it where the system can do that at once, so that the name never lacks. */
+static bool can_exchange(struct saver *s)
+{
+    const struct tl_checkpoint_params *p = s->params;
+    return !p->fault || p->fault(p->fault_user, s->n_changes++, "exchange");
+}
+
+/* The new folder takes the name of one of the same step (a resume came by again). They change places where
+ * the system can do that at once, so that the name never lacks; else the old one steps aside, and whoever
+ * opens the run next puts it back where the new one did not come. */
+static bool replace(struct saver *s)
+{
+    if (can_exchange(s) && renameat2(AT_FDCWD, s->temp, AT_FDCWD, s->final, RENAME_EXCHANGE) == 0)
+        return true;
+    if (!change(s, "aside") || rename(s->final, s->aside) != 0) return false;
+    if (change(s, "rename") && rename(s->temp, s->final) == 0) return true;
+    int reason = errno;
+    if (rename(s->aside, s->final) != 0)
+        tl_log(TL_LOG_WARN, "%s: cannot rename to %s: %s", s->aside, s->final, strerror(errno));
+    errno = reason;
+    return false;
+}
+
 static bool publish(struct saver *s)
 {
-    if (!change(s, "rename")) return false;
-    bool ok;
-    if (!tl_file_exists(s->final)) {
-        ok = rename(s->temp, s->final) == 0;
-    } else if (renameat2(AT_FDCWD, s->temp, AT_FDCWD, s->final, RENAME_EXCHANGE) == 0) {
-        ok = true;
-    } else {
-        ok = tl_checkpoint_remove(s->final) && rename(s->temp, s->final) == 0;
-    }
+    bool ok = tl_file_exists(s->final) ? replace(s) : change(s, "rename") && rename(s->temp, s->final) == 0;
     int reason = errno;
     if (!ok)
         return tl_err_set(s->err, TL_OUTPUT, "%s: cannot rename to %s: %s%s", s->temp, s->final,
@@ -171,10 +183,10 @@ static bool publish(struct saver *s)
 }
 
 /* Renamed first, so that one that is half removed never looks like a checkpoint. */
-static bool prune_one(struct saver *s, int64_t step)
+static bool prune_one(struct saver *s, struct tl_checkpoint_id id)
 {
     char name[32];
-    const char *path = tl_path_join_in(&s->arena, s->checkpoints, tl_checkpoint_name(step, name));
+    const char *path = tl_path_join_in(&s->arena, s->checkpoints, tl_checkpoint_name(id, name));
     const char *temp = path ? tl_arena_printf(&s->arena, "%s.tmp", path) : NULL;
     if (!temp) return false;
     if (!change(s, "prune")) return false;
@@ -183,57 +195,61 @@ static bool prune_one(struct saver *s, int64_t step)
     return true;
 }
 
-static const char *path_of(struct saver *s, int64_t step)
+static const char *path_of(struct saver *s, struct tl_checkpoint_id id)
 {
     char name[32];
-    const char *path = tl_path_join_in(&s->arena, s->checkpoints, tl_checkpoint_name(step, name));
+    const char *path = tl_path_join_in(&s->arena, s->checkpoints, tl_checkpoint_name(id, name));
     return path ? path : "";
 }
 
 /* The best so far: this one, or what the newest whole checkpoint says that it comes after or replaces. */
 static void find_best(struct saver *s)
 {
-    int64_t *steps;
+    struct tl_checkpoint_id *ids;
     size_t n;
-    s->best = s->params->best ? s->step : -1;
-    if (s->params->best || !tl_checkpoint_list(s->checkpoints, &s->arena, &steps, &n, NULL)) return;
+    s->best = s->params->best ? s->id.step : -1;
+    if (s->params->best || !tl_checkpoint_list(s->checkpoints, &s->arena, &ids, &n, NULL)) return;
     for (size_t i = 0; i < n; i++)
-        if (steps[i] <= s->step && tl_checkpoint_says_best(path_of(s, steps[i]), &s->best)) return;
+        if (tl_checkpoint_compare(ids[i], s->id) <= 0 &&
+            tl_checkpoint_says_best(path_of(s, ids[i]), &s->best))
+            return;
 }
 
-/* Marks the steps that stay: the newest `keep` whole ones, those that do not verify in between (sizes only:
- * hashing all would take long), and what each of them calls the best. */
-static void choose(struct saver *s, const int64_t *steps, size_t n, bool *stays)
+/* Marks those that stay: this one; the newest `keep` whole ones after a step, those that do not verify in
+ * between (sizes only: hashing all would take long); and what each of them calls the best. */
+static void choose(struct saver *s, const struct tl_checkpoint_id *ids, size_t n, bool *stays)
 {
     int kept = 0, keep = s->params->keep > 0 ? s->params->keep : 2;
     for (size_t i = 0; i < n && kept < keep; i++) {
         int64_t best = -1;
-        if (steps[i] > s->step) continue;
+        int order = tl_checkpoint_compare(ids[i], s->id);
+        if (order > 0 || (order < 0 && ids[i].within)) continue;
         stays[i] = true;
-        kept += tl_checkpoint_says_best(path_of(s, steps[i]), &best);
-        for (size_t j = i; j < n && best >= 0; j++) stays[j] = stays[j] || steps[j] == best;
+        kept += tl_checkpoint_says_best(path_of(s, ids[i]), &best) && !ids[i].within;
+        for (size_t j = i; j < n && best >= 0; j++)
+            stays[j] = stays[j] || (ids[j].step == best && !ids[j].within);
     }
 }
 
 static void prune(struct saver *s)
 {
-    int64_t *steps;
+    struct tl_checkpoint_id *ids;
     size_t n;
     struct tl_err *caller = s->err, why = {0};
     s->err = &why; /* the new checkpoint is safe: whatever happens now is no failure of saving */
-    bool ok = tl_checkpoint_list(s->checkpoints, &s->arena, &steps, &n, &why);
+    bool ok = tl_checkpoint_list(s->checkpoints, &s->arena, &ids, &n, &why);
     bool *stays = ok ? tl_arena_alloc(&s->arena, n + 1, sizeof *stays) : NULL;
     ok = stays != NULL;
     if (ok) memset(stays, 0, n * sizeof *stays);
-    if (ok) choose(s, steps, n, stays);
+    if (ok) choose(s, ids, n, stays);
     for (size_t i = 0; ok && i < n; i++) {
         char name[32];
         if (stays[i]) continue;
-        if (steps[i] > s->step) {
+        if (tl_checkpoint_compare(ids[i], s->id) > 0) {
             tl_log(TL_LOG_INFO, "%s/%s: removed, the run went on from an earlier checkpoint", s->checkpoints,
-                   tl_checkpoint_name(steps[i], name));
+                   tl_checkpoint_name(ids[i], name));
         }
-        ok = prune_one(s, steps[i]);
+        ok = prune_one(s, ids[i]);
     }
     if (!ok)
         tl_log(TL_LOG_WARN, "%s: old checkpoints could not all be removed: %s", s->checkpoints, why.text);
@@ -246,25 +262,30 @@ static bool begin(struct saver *s, const char *run_folder)
     s->run = run_folder;
     s->checkpoints = tl_path_join_in(&s->arena, run_folder, "checkpoints");
     s->final =
-        s->checkpoints ? tl_path_join_in(&s->arena, s->checkpoints, tl_checkpoint_name(s->step, name)) : NULL;
+        s->checkpoints ? tl_path_join_in(&s->arena, s->checkpoints, tl_checkpoint_name(s->id, name)) : NULL;
     s->temp = s->final ? tl_arena_printf(&s->arena, "%s.tmp", s->final) : NULL;
+    s->aside = s->final ? tl_arena_printf(&s->arena, "%s.old", s->final) : NULL;
     s->files = tl_arena_alloc(&s->arena, s->params->n_stores + s->params->n_blobs + 1, sizeof *s->files);
-    return (s->temp && s->files) || no_memory(s);
+    return (s->temp && s->aside && s->files) || no_memory(s);
 }
 
 bool tl_checkpoint_save(const char *run_folder, int64_t step, const struct tl_checkpoint_params *params,
                         struct tl_err *err)
 {
     struct tl_err why = {0};
-    struct saver s = {.params = params, .step = step, .err = &why};
-    bool ok = step >= 0 || tl_err_set(&why, TL_FAIL, "step %lld cannot be", (long long)step);
+    struct saver s = {.params = params, .id = {step, params->within}, .err = &why};
+    bool ok = (step >= 0 && !(params->within && params->best)) ||
+              tl_err_set(&why, TL_FAIL, "such a checkpoint cannot be");
     ok = ok && begin(&s, run_folder);
     bool made = ok && make_temp(&s);
     if (made) find_best(&s);
     ok = made && write_files(&s) && publish(&s);
     if (made && tl_file_exists(s.temp)) tl_checkpoint_remove(s.temp); /* unfinished, or what was exchanged */
+    if (ok && tl_file_exists(s.aside)) tl_checkpoint_remove(s.aside);
     if (ok) prune(&s);
-    if (!ok) tl_err_set(err, why.code, "saving step %lld: %s", (long long)step, why.text);
+    if (!ok)
+        tl_err_set(err, why.code, "saving%s step %lld: %s", params->within ? " within" : "", (long long)step,
+                   why.text);
     free(s.flat);
     tl_arena_finish(&s.arena);
     return ok;

@@ -14,9 +14,9 @@
 
 #include "io/file.h"
 #include "run/checkpoint_folder.h"
+#include "run/run_folder_inner.h"
 
-/* "2026-01-31T12:00:00Z" */
-static const char *now_text(char out[32])
+const char *tl_run_now_text(char out[32])
 {
     time_t now = time(NULL);
     struct tm utc;
@@ -120,7 +120,7 @@ static bool write_holder(int fd)
 {
     char line[256], host[128], now[32];
     own_host(host);
-    int n = snprintf(line, sizeof line, "%ld %s %s\n", (long)getpid(), host, now_text(now));
+    int n = snprintf(line, sizeof line, "%ld %s %s\n", (long)getpid(), host, tl_run_now_text(now));
     return ftruncate(fd, 0) == 0 && n > 0 && pwrite(fd, line, (size_t)n, 0) == n;
 }
 
@@ -168,14 +168,14 @@ static bool look_around(struct tl_run_folder *f, struct tl_err *err)
 {
     enum { DEPTH = 3 }; /* samples/step-N/NAME, model/unet/NAME */
     struct tl_arena arena = {0};
-    int64_t *steps = NULL;
+    struct tl_checkpoint_id *ids = NULL;
     size_t n = 0;
     const char *checkpoints = tl_path_join_in(&arena, f->path, "checkpoints");
     bool ok = checkpoints || tl_err_set(err, TL_OUTPUT, "%s: out of memory", f->path);
     if (ok) {
         tl_file_remove_leftovers(f->path, DEPTH);
         tl_checkpoint_remove_unfinished(checkpoints);
-        ok = tl_checkpoint_list(checkpoints, &arena, &steps, &n, err);
+        ok = tl_checkpoint_list(checkpoints, &arena, &ids, &n, err);
     }
     f->resumes = f->begun && n > 0;
     tl_arena_finish(&arena);
@@ -225,8 +225,8 @@ void tl_run_folder_close(struct tl_run_folder **f_ptr)
     *f_ptr = NULL;
 }
 
-static bool write_json(const struct tl_run_folder *f, const char *name, const cJSON *value,
-                       struct tl_err *err)
+bool tl_run_folder_write_json(const struct tl_run_folder *f, const char *name, const cJSON *value,
+                              struct tl_err *err)
 {
     struct tl_str path = {0};
     bool ok = join(&path, f->path, name, err) && tl_json_write(path.data, value, err);
@@ -244,7 +244,7 @@ static cJSON *read_json(const struct tl_run_folder *f, const char *name, struct 
 
 bool tl_run_folder_write_config(const struct tl_run_folder *f, const cJSON *config, struct tl_err *err)
 {
-    return write_json(f, "config.json", config, err);
+    return tl_run_folder_write_json(f, "config.json", config, err);
 }
 
 cJSON *tl_run_folder_read_config(const struct tl_run_folder *f, struct tl_err *err)

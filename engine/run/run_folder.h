@@ -1,14 +1,18 @@
+// clang-format off
 /* The folder of a run, the same for every long job:
  *
  *     config.json      every option after merging, written once
  *     run.json         version, command line, device, start, seeds, SHA-256 of the inputs; each resume adds
- * to "resumes" metrics.jsonl    one object a line (run_metrics.h) checkpoints/     step-00001000/ ...
- * (checkpoint.h) samples/         step-00001000/ ... run.lock         held with flock while a process works
- * here; process id, host and start inside
+ *                      to "resumes"
+ *     metrics.jsonl    one object a line (run_metrics.h)
+ *     checkpoints/     step-00001000/ ... (checkpoint.h)
+ *     samples/         step-00001000/ ...
+ *     run.lock         held with flock while a process works here; process id, host and start inside
  *
- * The lock frees itself when its holder and the children that have its descriptors die. Readers never need it. Errors: TL_BUSY for a held lock,
- * TL_USAGE for a folder that is not what was asked for, TL_OUTPUT for what cannot be written, TL_BAD_INPUT
- * for a run.json that cannot be read. */
+ * The lock frees itself when its holder and the children that have its descriptors die. Readers never need it.
+ * Errors: TL_BUSY for a held lock, TL_USAGE for a folder that is not what was asked for, TL_OUTPUT for what
+ * cannot be written, TL_BAD_INPUT for a run.json that cannot be read. */
+// clang-format on
 #ifndef TL_RUN_RUN_FOLDER_H
 #define TL_RUN_RUN_FOLDER_H
 
@@ -18,6 +22,7 @@
 
 #include <tiller/err.h>
 
+#include "base/arena.h"
 #include "base/str.h"
 #include "io/json.h"
 
@@ -56,10 +61,25 @@ struct tl_run_seed {
 };
 struct tl_run_input {
     const char *name;   /* "prompts": what it is to the run */
-    const char *path;   /* of a file */
+    const char *path;   /* of a file, or of a folder with a model: its weights, configs, vocabularies */
     const char *sha256; /* NULL: computed here */
     bool harmless;      /* a resumed run may have another one */
 };
+
+/* A list of them that grows; {0} is an empty one. Names that come again are numbered: "reward", "reward 2".
+ */
+struct tl_run_inputs {
+    struct tl_arena arena;
+    struct tl_run_input *list;
+    size_t n, size;
+};
+/* Copies both; a path that is NULL or "" adds nothing. */
+bool tl_run_inputs_add(struct tl_run_inputs *inputs, const char *name, const char *path, struct tl_err *err);
+/* The files and folders that a reward's NAME:ARG names: encoders, heads. */
+bool tl_run_inputs_add_reward(struct tl_run_inputs *inputs, const char *name, const char *spec,
+                              struct tl_err *err);
+void tl_run_inputs_finish(struct tl_run_inputs *inputs);
+
 struct tl_run_about {
     const char *command; /* NULL: not known */
     const char *device_name, *device_description;
@@ -72,7 +92,8 @@ struct tl_run_about {
 
 /* run.json of a new run; in one that was begun, one more entry of "resumes", and a warning (tl_log) if the
  * program's version or the device is another. An input whose hash is no longer that of the beginning is
- * refused by name (TL_BAD_INPUT); where it is harmless, warned of. */
+ * refused by name (TL_BAD_INPUT); where it is harmless, warned of. Of folders, size and time of each file are
+ * kept beside its hash, so that a resume reads only those that were touched. */
 bool tl_run_folder_write_about(const struct tl_run_folder *folder, const struct tl_run_about *about,
                                struct tl_err *err);
 

@@ -22,6 +22,7 @@ enum { MOST_BYTES = 1 << 30, MOST_PICTURE = 64 << 20 };
 struct tl_run_metrics {
     char *path;                   /* owns */
     int fd;                       /* opened for appending; owns */
+    int64_t n_rows;               /* in the file */
     struct tl_run_events *events; /* owns; NULL: without */
 };
 
@@ -35,8 +36,14 @@ static int64_t step_of(const char *line, size_t n)
     return step;
 }
 
+/* What a resumed run keeps, and what of it was found. */
+struct cut {
+    int64_t last_step, most_rows;
+    int64_t n_kept, n_cut;
+};
+
 /* Copies the lines that stay; counts the others. */
-static bool copy_rows(struct tl_file_out *out, const char *text, size_t n, int64_t last_step, size_t *n_cut,
+static bool copy_rows(struct tl_file_out *out, const char *text, size_t n, struct cut *cut,
                       struct tl_err *err)
 {
     const char *end = text + n;
@@ -44,28 +51,28 @@ static bool copy_rows(struct tl_file_out *out, const char *text, size_t n, int64
         const char *newline = memchr(line, '\n', (size_t)(end - line));
         size_t len = (size_t)((newline ? newline : end) - line);
         int64_t step = newline ? step_of(line, len) : -1;
-        if (step < 0 || step > last_step) {
-            (*n_cut)++;
-        } else if (!tl_file_put(out, line, len + 1, err)) {
-            return false;
-        }
+        bool stays = step >= 0 && step <= cut->last_step && cut->n_kept < cut->most_rows;
+        if (stays && !tl_file_put(out, line, len + 1, err)) return false;
+        cut->n_kept += stays;
+        cut->n_cut += !stays;
         line += len + (newline != NULL);
     }
     return true;
 }
 
-static bool cut_rows(const char *path, int64_t last_step, struct tl_err *err)
+static bool cut_rows(const char *path, struct cut *cut, struct tl_err *err)
 {
-    size_t n, n_cut = 0;
+    size_t n;
     if (!tl_file_exists(path)) return true;
     char *text = (char *)tl_file_read(path, MOST_BYTES, &n, err);
     if (!text) return false;
     struct tl_file_out out = {0};
-    bool ok = tl_file_begin(&out, path, err) && copy_rows(&out, text, n, last_step, &n_cut, err);
-    if (ok && n_cut) {
+    bool ok = tl_file_begin(&out, path, err) && copy_rows(&out, text, n, cut, err);
+    if (ok && cut->n_cut) {
         ok = tl_file_commit(&out, err);
         if (ok)
-            tl_log(TL_LOG_INFO, "%s: %zu rows beyond step %lld cut off", path, n_cut, (long long)last_step);
+            tl_log(TL_LOG_INFO, "%s: %lld rows beyond the checkpoint of step %lld cut off", path,
+                   (long long)cut->n_cut, (long long)cut->last_step);
     } else {
         tl_file_abort(&out);
     }
@@ -75,7 +82,14 @@ static bool cut_rows(const char *path, int64_t last_step, struct tl_err *err)
 
 struct tl_run_metrics *tl_run_metrics_open(const char *folder, int64_t resumed_step, struct tl_err *err)
 {
+    return tl_run_metrics_reopen(folder, resumed_step, -1, err);
+}
+
+struct tl_run_metrics *tl_run_metrics_reopen(const char *folder, int64_t resumed_step, int64_t resumed_rows,
+                                             struct tl_err *err)
+{
     struct tl_str path = {0};
+    struct cut cut = {.last_step = resumed_step, .most_rows = resumed_rows < 0 ? INT64_MAX : resumed_rows};
     struct tl_run_metrics *m = calloc(1, sizeof *m);
     if (!m) goto no_memory;
     m->fd = -1;
@@ -83,7 +97,11 @@ struct tl_run_metrics *tl_run_metrics_open(const char *folder, int64_t resumed_s
     m->path = path.failed ? NULL : strdup(path.data);
     tl_str_finish(&path);
     if (!m->path) goto no_memory;
-    if (resumed_step >= 0 && !cut_rows(m->path, resumed_step, err)) goto fail;
+    if (resumed_step >= 0 && !cut_rows(m->path, &cut, err)) goto fail;
+    m->n_rows = cut.n_kept;
+    if (resumed_step >= 0 && cut.n_kept < resumed_rows)
+        tl_log(TL_LOG_WARN, "%s: has %lld rows of the %lld that the checkpoint came after", m->path,
+               (long long)cut.n_kept, (long long)resumed_rows);
     m->fd = open(m->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (resumed_step < 0 ? O_TRUNC : 0), 0666);
     if (m->fd >= 0) {
         m->events = tl_run_events_open(folder, resumed_step);
@@ -169,9 +187,15 @@ bool tl_run_metrics_append(struct tl_run_metrics *m, const char *phase, int64_t 
     free(text);
     bool ok = text && !line.failed && write_line(m, line.data, line.len, err);
     if (!ok) tl_err_set(err, TL_OUTPUT, "%s: out of memory", m->path);
+    m->n_rows += ok;
     if (ok) tl_run_events_scalars(m->events, phase, step, values, n, time);
     tl_str_finish(&line);
     return ok;
+}
+
+int64_t tl_run_metrics_rows(const struct tl_run_metrics *m)
+{
+    return m->n_rows;
 }
 
 void tl_run_metrics_image(struct tl_run_metrics *m, const char *tag, int64_t step, const void *png,

@@ -29,12 +29,21 @@ struct tl_run_metric {
 /* Opens FOLDER/metrics.jsonl. resumed_step < 0: a new run, the file starts empty. Else rows beyond that step,
  * and what is no whole row, are cut off first; where nothing is to be cut the file is not touched. */
 struct tl_run_metrics *tl_run_metrics_open(const char *folder, int64_t resumed_step, struct tl_err *err);
+/* The same where the checkpoint says how many rows stood before it (< 0: it does not): those after them are
+ * cut off, too. A step alone does not tell the rows that came after a stop between a step and its readings.
+ */
+struct tl_run_metrics *tl_run_metrics_reopen(const char *folder, int64_t resumed_step, int64_t resumed_rows,
+                                             struct tl_err *err);
 void tl_run_metrics_close(struct tl_run_metrics **metrics);
 
 /* One row. A value that is not finite is refused by name (TL_NUMERIC); nothing is written then, nor on
  * TL_OUTPUT. */
 bool tl_run_metrics_append(struct tl_run_metrics *metrics, const char *phase, int64_t step,
                            const struct tl_run_metric *values, size_t n, struct tl_err *err);
+
+/* Rows in the file: what a checkpoint keeps for tl_run_metrics_reopen. Bytes would not do, for they differ
+ * between runs with the digits of "time". */
+int64_t tl_run_metrics_rows(const struct tl_run_metrics *metrics);
 
 /* A picture for TensorBoard alone, under `tag`: the bytes of a PNG with its size in pixels, RGB. Nothing is
  * copied beyond the call, and nothing can fail. */

@@ -26,6 +26,11 @@ static bool update(struct tl_loop *l, double *out_norm, bool *out_skipped, struc
     if (l->n_skipped >= TL_LOOP_MOST_SKIPPED)
         return tl_err_set(err, TL_NUMERIC, "the gradient was not finite %d times in a row; try a lower --lr",
                           TL_LOOP_MOST_SKIPPED);
+    if (*out_skipped && l->main->step == 0 && l->step + 1 == p->steps)
+        return tl_err_set(err, TL_NUMERIC,
+                          "the gradient was never finite: not one of %d updates was made; is --model whole? "
+                          "else try a lower --lr",
+                          p->steps);
     if (*out_skipped) {
         tl_log(TL_LOG_WARN, "step %d: the gradient is not finite, update skipped", l->step);
         return true;
@@ -134,7 +139,8 @@ static bool prepare(struct tl_loop *l, struct tl_device *d, struct tl_err *err)
         if (!l->ema || !tl_store_copy(l->ema, l->task->weights, err)) return false;
     }
     if (l->folder->resumes && !tl_loop_load(l, err)) return false;
-    l->metrics = tl_run_metrics_open(l->folder->path, l->folder->resumes ? l->step : -1, err);
+    l->metrics =
+        tl_run_metrics_reopen(l->folder->path, l->folder->resumes ? l->step : -1, l->resumed_rows, err);
     return l->metrics != NULL;
 }
 
@@ -150,7 +156,8 @@ bool tl_train_loop(const struct tl_job *job, const struct tl_supervised_params *
                         .task = task,
                         .best_step = -1,
                         .last_step = -1,
-                        .saved_step = -1};
+                        .saved_step = -1,
+                        .resumed_rows = -1};
     bool ok = prepare(&l, device, err) && run(&l, err);
     tl_run_metrics_close(&l.metrics);
     tl_optimizer_destroy(&l.main);

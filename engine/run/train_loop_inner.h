@@ -23,6 +23,7 @@ struct tl_loop {
     double first_loss, best_loss, last_loss; /* of validation */
     int best_step, last_step;                /* -1: none yet */
     int saved_step;                          /* of the newest checkpoint; -1: none */
+    int64_t resumed_rows;                    /* of metrics, as the checkpoint has it; -1: not known */
     double start, last_progress, loss;
     int start_step;
 };

@@ -24,21 +24,34 @@ static size_t list_stores(const struct tl_loop *l, struct tl_checkpoint_store ou
     return n;
 }
 
+/* Takes the member over; false, with nothing leaked, where either is missing. */
+static bool add(cJSON *object, const char *key, cJSON *value)
+{
+    if (value && cJSON_AddItemToObject(object, key, value)) return true;
+    cJSON_Delete(value);
+    return false;
+}
+
+static bool add_validation(cJSON *state, const struct tl_loop *l)
+{
+    const double values[] = {l->best_step, l->best_loss, l->last_step, l->last_loss, l->first_loss};
+    return l->best_step < 0 || add(state, "validation", cJSON_CreateDoubleArray(values, 5));
+}
+
 static cJSON *state_of(const struct tl_loop *l)
 {
     cJSON *state = cJSON_CreateObject();
-    cJSON_AddNumberToObject(state, "step", l->step);
-    cJSON_AddNumberToObject(state, "updates", (double)l->main->step);
-    if (l->aux) cJSON_AddNumberToObject(state, "aux_updates", (double)l->aux->step);
-    cJSON_AddNumberToObject(state, "n_skipped", l->n_skipped);
-    cJSON_AddNumberToObject(state, "n_sums", l->n_sums);
-    cJSON_AddItemToObject(state, "sums",
-                          cJSON_CreateDoubleArray(l->sums, tl_loop_count(l->task->metrics) + 1));
-    if (l->best_step >= 0) {
-        const double values[] = {l->best_step, l->best_loss, l->last_step, l->last_loss, l->first_loss};
-        cJSON_AddItemToObject(state, "validation", cJSON_CreateDoubleArray(values, 5));
-    }
-    return state;
+    if (state && cJSON_AddNumberToObject(state, "step", l->step) &&
+        cJSON_AddNumberToObject(state, "updates", (double)l->main->step) &&
+        (!l->aux || cJSON_AddNumberToObject(state, "aux_updates", (double)l->aux->step)) &&
+        cJSON_AddNumberToObject(state, "n_skipped", l->n_skipped) &&
+        cJSON_AddNumberToObject(state, "n_sums", l->n_sums) &&
+        cJSON_AddNumberToObject(state, "metric_rows", (double)tl_run_metrics_rows(l->metrics)) &&
+        add(state, "sums", cJSON_CreateDoubleArray(l->sums, tl_loop_count(l->task->metrics) + 1)) &&
+        add_validation(state, l))
+        return state;
+    cJSON_Delete(state);
+    return NULL;
 }
 
 bool tl_loop_save(struct tl_loop *l, struct tl_err *err)
@@ -86,7 +99,8 @@ static bool load_state(struct tl_loop *l, const cJSON *state, struct tl_err *err
     if (!tl_json_int(state, "step", 0, &step, err) || !tl_json_int(state, "updates", 0, &updates, err) ||
         !tl_json_int(state, "aux_updates", updates, &aux_updates, err) ||
         !tl_json_int(state, "n_sums", 0, &n_sums, err) ||
-        !tl_json_int(state, "n_skipped", 0, &n_skipped, err))
+        !tl_json_int(state, "n_skipped", 0, &n_skipped, err) ||
+        !tl_json_int(state, "metric_rows", -1, &l->resumed_rows, err))
         return false;
     const cJSON *sums = tl_json_get(state, "sums");
     int n = tl_loop_count(l->task->metrics) + 1;

@@ -67,19 +67,20 @@ static bool write_config(const struct tl_training *t, const struct tl_options *o
 int64_t tl_train_saved_step(const char *folder)
 {
     struct tl_arena arena = {0};
-    int64_t *steps = NULL;
+    struct tl_checkpoint_id *ids = NULL;
     size_t n = 0;
     const char *checkpoints = tl_path_join_in(&arena, folder, "checkpoints");
     int64_t step =
-        checkpoints && tl_checkpoint_list(checkpoints, &arena, &steps, &n, NULL) && n ? steps[0] : -1;
+        checkpoints && tl_checkpoint_list(checkpoints, &arena, &ids, &n, NULL) && n ? ids[0].step : -1;
     tl_arena_finish(&arena);
     return step;
 }
 
-int64_t tl_train_whole_step(const char *folder)
+int64_t tl_train_whole_step(const char *folder, bool *out_within)
 {
     struct tl_checkpoint *c = tl_checkpoint_open_newest(folder, NULL);
     int64_t step = c ? tl_checkpoint_step(c) : -1;
+    *out_within = c && tl_checkpoint_is_within(c);
     tl_checkpoint_close(&c);
     return step;
 }

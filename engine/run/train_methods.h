@@ -29,7 +29,8 @@ bool tl_training_begin(struct tl_training *t, const struct tl_options *options, 
 void tl_training_forget(struct tl_training *t);
 void tl_training_close(struct tl_training *t);
 
-extern const struct tl_option tl_vae_options[], tl_contrastive_options[], tl_sft_options[], tl_prdp_options[], tl_ddpo_options[];
+extern const struct tl_option tl_vae_options[], tl_contrastive_options[], tl_sft_options[], tl_prdp_options[],
+    tl_ddpo_options[];
 bool tl_train_vae(const struct tl_job *job, struct tl_options *options, const void *params,
                   struct tl_err *err);
 bool tl_train_contrastive(const struct tl_job *job, struct tl_options *options, const void *params,

@@ -42,19 +42,23 @@ static bool expect_class(struct tl_component **c, const char *class_name, struct
     return false;
 }
 
+/* What the run is made from: a resume refuses another one. */
+static bool list_inputs(const struct tl_supervised_params *p, struct tl_run_inputs *in, struct tl_err *err)
+{
+    bool ok = tl_run_inputs_add(in, "sample_prompts", p->sample_prompts, err);
+    for (size_t i = 0; i < in->n; i++) in->list[i].harmless = true;
+    return ok && tl_run_inputs_add(in, "lora", p->lora, err) &&
+           tl_run_inputs_add(in, "model", p->model, err) && tl_run_inputs_add(in, "vae", p->vae, err);
+}
+
 /* The run begins once its task stands (`ok`), so a wrong path leaves no run behind. Ends task and training.
  */
 static bool train(const struct tl_supervised_params *p, const struct tl_options *options, const char *method,
                   struct tl_training *t, struct tl_task *task, bool ok, struct tl_err *err)
 {
-    struct tl_run_input inputs[2];
-    size_t n = 0;
-    if (p->sample_prompts)
-        inputs[n++] =
-            (struct tl_run_input){.name = "sample_prompts", .path = p->sample_prompts, .harmless = true};
-    if (p->lora && !tl_file_is_folder(p->lora))
-        inputs[n++] = (struct tl_run_input){.name = "lora", .path = p->lora};
-    ok = ok && tl_training_begin(t, options, method, inputs, n, err) &&
+    struct tl_run_inputs inputs = {0};
+    ok = ok && list_inputs(p, &inputs, err) &&
+         tl_training_begin(t, options, method, inputs.list, inputs.n, err) &&
          tl_train_loop(t->job, p, t->device, t->folder, task, err);
     size_t peak = 0;
     if (ok) tl_device_bytes(t->device, NULL, &peak);
@@ -63,6 +67,7 @@ static bool train(const struct tl_supervised_params *p, const struct tl_options 
         ok = tl_err_set(err, TL_PARTIAL, "trained, but %zu of %zu pictures could not be used",
                         task->n_skipped, task->n_pictures);
     if (task->destroy) task->destroy(task->self);
+    tl_run_inputs_finish(&inputs);
     tl_training_close(t);
     return ok;
 }

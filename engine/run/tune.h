@@ -102,6 +102,7 @@ struct tl_tune {
 
     int read_epoch;            /* of the last reading, -1: none since the untouched model's */
     int epoch;                 /* epochs finished */
+    int64_t resumed_rows;      /* of metrics, as the checkpoint has it; -1: not known */
     int drawn_epoch;           /* the epoch whose samples stand in the trainer */
     uint32_t *drawn;           /* its prompts: [n_groups] */
     size_t n_drawn;            /* samples of a draw */

@@ -1,6 +1,7 @@
 /* An epoch's samples: which prompts, their trajectories, pictures and rewards. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/rng.h"
 #include "run/tune.h"
@@ -125,6 +126,30 @@ static bool keep(struct tl_tune *r, struct tl_err *err)
     return ok;
 }
 
+/* The signal takes the rewards into the history; where the draw then ends in an interrupt it is made again,
+ * and must find the history as it was. */
+static bool signal_and_keep(struct tl_tune *r, struct tl_err *err)
+{
+    const struct tl_advantage_history *h = &r->history;
+    size_t n_values = h->n_prompts * TL_ADVANTAGE_BUFFER;
+    double *values = malloc((n_values + 1) * sizeof *values);
+    uint64_t *counts = malloc((h->n_prompts + 1) * sizeof *counts);
+    bool ok = (values && counts) || tl_err_set(err, TL_FAIL, "out of memory");
+    if (ok && h->n_prompts) {
+        memcpy(values, h->values, n_values * sizeof *values);
+        memcpy(counts, h->counts, h->n_prompts * sizeof *counts);
+    }
+    if (ok) tl_tune_signal(r);
+    bool kept = ok && keep(r, err);
+    if (ok && !kept && h->n_prompts) {
+        memcpy(h->values, values, n_values * sizeof *values);
+        memcpy(h->counts, counts, h->n_prompts * sizeof *counts);
+    }
+    free(values);
+    free(counts);
+    return kept;
+}
+
 bool tl_tune_draw(struct tl_tune *r, struct tl_err *err)
 {
     struct tl_policy_trainer *t = r->trainer;
@@ -135,6 +160,5 @@ bool tl_tune_draw(struct tl_tune *r, struct tl_err *err)
         return false;
     struct tl_tune_pictures drawn = {r->rgb, 0, r->n_drawn, tl_tune_prompt, r};
     if (!tl_tune_score(r, r->reward, &drawn, r->rewards, NULL, err)) return false;
-    tl_tune_signal(r);
-    return keep(r, err);
+    return signal_and_keep(r, err);
 }

@@ -228,15 +228,31 @@ static bool open_all(struct tl_tune *r, struct tl_err *err)
     return make_trainer(r, err);
 }
 
+/* What the run is made from: a resume refuses another one. */
+static bool list_inputs(const struct tl_tune_params *p, struct tl_run_inputs *in, struct tl_err *err)
+{
+    bool ok = tl_run_inputs_add(in, "prompts", p->prompts, err) &&
+              tl_run_inputs_add(in, "eval_prompts", p->eval_prompts, err) &&
+              tl_run_inputs_add(in, "lora", p->lora, err) && tl_run_inputs_add(in, "model", p->model, err);
+    for (size_t i = 0; ok && i < p->reward.n; i++)
+        ok = tl_run_inputs_add_reward(in, "reward", p->reward.items[i], err);
+    for (size_t i = 0; ok && i < p->eval_reward.n; i++)
+        ok = tl_run_inputs_add_reward(in, "eval_reward", p->eval_reward.items[i], err);
+    return ok;
+}
+
+static bool begin(struct tl_tune *r, const struct tl_options *options, struct tl_err *err)
+{
+    struct tl_run_inputs inputs = {0};
+    bool ok = list_inputs(r->p, &inputs, err) &&
+              tl_training_begin(&r->t, options, r->method->name, inputs.list, inputs.n, err);
+    tl_run_inputs_finish(&inputs);
+    return ok;
+}
+
 bool tl_tune_open(struct tl_tune *r, const struct tl_options *options, struct tl_err *err)
 {
     const struct tl_tune_params *p = r->p;
-    struct tl_run_input inputs[3] = {{.name = "prompts", .path = p->prompts}};
-    size_t n_inputs = 1;
-    if (p->eval_prompts)
-        inputs[n_inputs++] = (struct tl_run_input){.name = "eval_prompts", .path = p->eval_prompts};
-    if (p->lora && *p->lora && !tl_file_is_folder(p->lora))
-        inputs[n_inputs++] = (struct tl_run_input){.name = "lora", .path = p->lora};
     r->choice = (struct tl_tune_choice){.batch = p->batch, .recompute = p->checkpoint};
     if (!tl_tune_check(r, err) || !tl_tune_read_prompts(r, err) || !open_training(r, err) ||
         !tl_tune_plan(r, err))
@@ -245,11 +261,10 @@ bool tl_tune_open(struct tl_tune *r, const struct tl_options *options, struct tl
     if (!open_all(r, err)) return false;
     name_reward(r);
     if (p->dry_run) return true;
-    if (!tl_training_begin(&r->t, options, r->method->name, inputs, n_inputs, err) ||
-        !tl_tune_plan_note(r, err))
-        return false;
+    if (!begin(r, options, err) || !tl_tune_plan_note(r, err)) return false;
     if (r->t.folder->resumes && !tl_tune_load(r, err)) return false;
-    r->metrics = tl_run_metrics_open(r->t.folder->path, r->t.folder->resumes ? r->epoch : -1, err);
+    r->metrics =
+        tl_run_metrics_reopen(r->t.folder->path, r->t.folder->resumes ? r->epoch : -1, r->resumed_rows, err);
     return r->metrics != NULL;
 }
 

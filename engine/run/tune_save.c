@@ -107,7 +107,8 @@ static cJSON *state_of(const struct tl_tune *r)
 {
     cJSON *state = cJSON_CreateObject();
     cJSON_AddNumberToObject(state, "epoch", r->epoch);
-    cJSON_AddNumberToObject(state, "drawn_epoch", r->drawn_epoch);
+    /* without its samples a draw that was begun leaves no trace */
+    cJSON_AddNumberToObject(state, "drawn_epoch", holds_samples(r) ? r->drawn_epoch : r->epoch);
     cJSON_AddNumberToObject(state, "updates", (double)r->trainer->optimizer->step);
     cJSON_AddBoolToObject(state, "in_epoch", r->in_epoch);
     cJSON_AddBoolToObject(state, "untouched_read", r->untouched_read);
@@ -118,6 +119,7 @@ static cJSON *state_of(const struct tl_tune *r)
     cJSON_AddNumberToObject(state, "best_value", r->best_value);
     cJSON_AddNumberToObject(state, "queries", (double)r->queries);
     cJSON_AddNumberToObject(state, "evaluations", (double)r->evaluations);
+    cJSON_AddNumberToObject(state, "metric_rows", (double)tl_run_metrics_rows(r->metrics));
     cJSON_AddStringToObject(state, "stopped", r->stopped);
     cJSON_AddItemToObject(state, "readings", readings_json(&r->readings));
     cJSON_AddItemToObject(state, "warnings", cJSON_Duplicate(r->warnings, true));
@@ -139,6 +141,7 @@ bool tl_tune_save(struct tl_tune *r, bool best, struct tl_err *err)
                                      .n_blobs = blobs.n,
                                      .state = state,
                                      .keep = r->p->keep,
+                                     .within = r->in_epoch,
                                      .best = best};
     bool ok =
         tl_run_metrics_sync(r->metrics, err) && tl_checkpoint_save(r->t.folder->path, r->epoch, &p, err);
@@ -179,6 +182,7 @@ static bool load_progress(struct tl_tune *r, const cJSON *state, struct tl_err *
         !tl_json_bool(state, "in_epoch", false, &r->in_epoch, err) ||
         !tl_json_int(state, "read_epoch", -1, &read, err) ||
         !tl_json_int(state, "best_epoch", -1, &best, err) ||
+        !tl_json_int(state, "metric_rows", -1, &r->resumed_rows, err) ||
         !tl_json_bool(state, "untouched_read", true, &r->untouched_read, err))
         return false;
     if (epoch < 0 || epoch > INT_MAX || drawn < 0 || drawn > epoch || updates < 0 || read > epoch ||

@@ -24,10 +24,11 @@ extern const struct tl_method tl_methods[]; /* ends at name NULL */
 const struct tl_method *tl_method_find(const char *name);
 
 /* Of a run's folder: whether a run was begun there; the step of its newest checkpoint by name, and of the
- * newest that verifies, which a resume would go on from; -1: none. */
+ * newest that verifies, which a resume would go on from; -1: none. *out_within: it stands between that step
+ * and the next. */
 bool tl_train_is_begun(const char *folder);
 int64_t tl_train_saved_step(const char *folder);
-int64_t tl_train_whole_step(const char *folder);
+int64_t tl_train_whole_step(const char *folder, bool *out_within);
 
 /* Methods that train from data share these; each leaves out the rows that it does not use. */
 struct tl_supervised_params {

@@ -48,6 +48,7 @@ bool support_checkpoint_save_with(const char *run, int64_t step, const struct su
                                                 .state = state,
                                                 .keep = how->keep,
                                                 .best = how->best,
+                                                .within = how->within,
                                                 .fault = how->fault,
                                                 .fault_user = how->user};
     bool ok = tl_checkpoint_save(run, step, &params, err);

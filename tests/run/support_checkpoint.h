@@ -12,7 +12,7 @@ void support_checkpoint_fill(float *flat, int64_t step);
 
 struct support_saving {
     int keep;
-    bool best;
+    bool best, within;
     bool (*fault)(void *user, int change, const char *what);
     void *user;
     float *flat; /* NULL: as support_checkpoint_fill says */

@@ -117,8 +117,10 @@ static void test_names(void **state)
     tl_err_clear(&err);
     assert_false(tl_checkpoint_save(run, -1, &(struct tl_checkpoint_params){0}, &err));
     tl_err_clear(&err);
-    check_ok(tl_checkpoint_save(run, 0, &(struct tl_checkpoint_params){0}, &err),
+    cJSON *empty = cJSON_CreateObject();
+    check_ok(tl_checkpoint_save(run, 0, &(struct tl_checkpoint_params){.state = empty}, &err),
              &err); /* nothing in it is fine */
+    cJSON_Delete(empty);
     struct tl_checkpoint *c = tl_checkpoint_open_newest(run, &err);
     check_ok(c != NULL, &err);
     assert_int_equal(tl_checkpoint_step(c), 0);
@@ -141,9 +143,10 @@ static void test_device_store(void **state)
     support_checkpoint_fill(flat, 9);
     check_ok(tl_store_write_flat(a, flat, &err), &err);
     const struct tl_checkpoint_store stores[] = {{.name = "one", .store = a}, {.name = "two", .store = b}};
-    check_ok(
-        tl_checkpoint_save(run, 9, &(struct tl_checkpoint_params){.stores = stores, .n_stores = 2}, &err),
-        &err);
+    cJSON *empty = cJSON_CreateObject();
+    const struct tl_checkpoint_params params = {.stores = stores, .n_stores = 2, .state = empty};
+    check_ok(tl_checkpoint_save(run, 9, &params, &err), &err);
+    cJSON_Delete(empty);
     struct tl_checkpoint *c = tl_checkpoint_open_newest(run, &err);
     check_ok(c != NULL, &err);
     check_ok(tl_checkpoint_read_store(c, "one", b, &err), &err);
@@ -158,12 +161,26 @@ static void test_device_store(void **state)
     tl_device_close(&device);
 }
 
+/* A state that could not be made (memory) must not become an empty one. */
+static void test_no_state(void **state)
+{
+    char run[128];
+    strcpy(run, support_checkpoint_run(*state, "no-state"));
+    support_checkpoint_save(run, 1);
+    struct tl_err err = {0};
+    const struct tl_checkpoint_blob blob = {"a", "x", 1};
+    assert_false(
+        tl_checkpoint_save(run, 2, &(struct tl_checkpoint_params){.blobs = &blob, .n_blobs = 1}, &err));
+    assert_int_equal(err.code, TL_OUTPUT);
+    assert_string_equal(support_checkpoint_names(run), "step-00000001");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_other_layout),
         cmocka_unit_test(test_not_finite),   cmocka_unit_test(test_names),
-        cmocka_unit_test(test_device_store),
+        cmocka_unit_test(test_device_store), cmocka_unit_test(test_no_state),
     };
     return cmocka_run_group_tests(tests, support_folder_make, support_folder_remove);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "run/checkpoint.h"
+#include "run/run_folder.h"
 #include "support_checkpoint.h"
 #include "support_folder.h"
 
@@ -88,6 +89,63 @@ static void test_each_kill(void **state)
     assert_true(at > 8);
 }
 
+/* The system cannot exchange two names: what stands there steps aside. */
+struct replacing {
+    const char *at; /* the change at which the process dies, or fails; NULL: none */
+    bool kill;
+    int n_aside; /* how often the old one stepped aside */
+};
+
+static bool on_replace(void *user, int change, const char *what)
+{
+    struct replacing *r = user;
+    (void)change;
+    if (!strcmp(what, "exchange")) return false;
+    r->n_aside += !strcmp(what, "aside");
+    if (!r->at || strcmp(what, r->at) != 0) return true;
+    if (r->kill) _exit(77);
+    return false;
+}
+
+static void replace(const char *run, const char *at, bool kill)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    struct replacing r = {.at = at, .kill = kill};
+    const struct support_saving how = {.best = true, .fault = on_replace, .user = &r};
+    if (!child) {
+        bool ok = support_checkpoint_save_with(run, 2, &how, NULL);
+        _exit(r.n_aside != 1 ? 3 : ok ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), !at ? 0 : kill ? 77 : 1);
+}
+
+static void test_replace_without_exchange(void **state)
+{
+    static const char *const points[] = {NULL, "manifest.json", "aside", "rename", "sync"};
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++)
+        for (int kill = 0; kill < (points[i] ? 2 : 1); kill++) {
+            char run[128], name[32];
+            if (i == 1 && !kill) continue; /* fails before the old one would step aside */
+            snprintf(name, sizeof name, "aside-%zu-%d", i, kill);
+            strcpy(run, support_checkpoint_run(*state, name));
+            support_checkpoint_save(run, 1);
+            support_checkpoint_save(run, 2);
+            replace(run, points[i], kill);
+            bool came = !points[i] || !strcmp(points[i], "sync");
+            struct tl_err err = {0};
+            struct tl_run_folder *f = tl_run_folder_open(run, TL_RUN_RESUME, &err);
+            check_ok(f != NULL, &err);
+            assert_string_equal(support_checkpoint_names(run), "step-00000001 step-00000002");
+            assert_int_equal(support_checkpoint_newest(run), 2);
+            assert_int_equal(tl_checkpoint_best_step(run), came ? 2 : -1);
+            tl_run_folder_close(&f);
+        }
+}
+
 /* Killed at any time, not only between changes. */
 static void test_random_kills(void **state)
 {
@@ -146,6 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_fault),
         cmocka_unit_test(test_each_kill),
+        cmocka_unit_test(test_replace_without_exchange),
         cmocka_unit_test(test_random_kills),
         cmocka_unit_test(test_file_limit),
     };

@@ -135,6 +135,67 @@ static void test_best_after_going_back(void **state)
     assert_non_null(strstr(err.text, "its best checkpoint cannot be used"));
 }
 
+static void save_within(const char *run, int64_t step, int keep)
+{
+    struct tl_err err = {0};
+    check_ok(
+        support_checkpoint_save_with(run, step, &(struct support_saving){.keep = keep, .within = true}, &err),
+        &err);
+}
+
+static bool newest_is_within(const char *run)
+{
+    struct tl_checkpoint *c = tl_checkpoint_open_newest(run, NULL);
+    assert_non_null(c);
+    bool within = tl_checkpoint_is_within(c);
+    tl_checkpoint_close(&c);
+    return within;
+}
+
+/* A stop between two steps: beside the step's own checkpoint, the newest until the next save. */
+static void test_within(void **state)
+{
+    char run[128];
+    strcpy(run, support_checkpoint_run(*state, "within"));
+    support_checkpoint_save(run, 9);
+    save_best(run, 10, 1);
+    char *best = support_read(support_path(run, "checkpoints/step-00000010/manifest.json"));
+    for (int i = 0; i < 2; i++) { /* stopped, and stopped again */
+        save_within(run, 10, 1);
+        assert_string_equal(support_checkpoint_names(run), "step-00000010 step-00000010-within");
+        assert_int_equal(support_checkpoint_newest(run), 10);
+        assert_true(newest_is_within(run));
+        assert_int_equal(best_step(run), 10);
+        assert_int_equal(tl_checkpoint_best_step(run), 10);
+    }
+    char *same = support_read(support_path(run, "checkpoints/step-00000010/manifest.json"));
+    assert_string_equal(same, best);
+    free(same);
+    free(best);
+    support_checkpoint_save(run, 11);
+    assert_string_equal(support_checkpoint_names(run), "step-00000010 step-00000011");
+    assert_false(newest_is_within(run));
+    assert_int_equal(best_step(run), 10);
+    /* it takes no place of those that are kept, and is of no step's course but its own */
+    support_checkpoint_save(run, 12);
+    save_within(run, 12, 2);
+    assert_string_equal(support_checkpoint_names(run),
+                        "step-00000010 step-00000011 step-00000012 step-00000012-within");
+    save_within(run, 11, 2);
+    assert_string_equal(support_checkpoint_names(run), "step-00000010 step-00000011 step-00000011-within");
+    support_checkpoint_save(run, 11);
+    assert_string_equal(support_checkpoint_names(run), "step-00000010 step-00000011");
+    /* damaged: the step before it is gone on from */
+    save_within(run, 11, 2);
+    assert_int_equal(truncate(support_path(run, "checkpoints/step-00000011-within/order.bin"), 2), 0);
+    assert_int_equal(support_checkpoint_newest(run), 11);
+    assert_false(newest_is_within(run));
+    struct tl_err err = {0};
+    assert_false(
+        support_checkpoint_save_with(run, 11, &(struct support_saving){.best = true, .within = true}, &err));
+    assert_int_equal(err.code, TL_FAIL);
+}
+
 static void test_no_best(void **state)
 {
     char run[128];
@@ -158,6 +219,7 @@ int main(void)
         cmocka_unit_test(test_course_left),
         cmocka_unit_test(test_best),
         cmocka_unit_test(test_best_after_going_back),
+        cmocka_unit_test(test_within),
         cmocka_unit_test(test_no_best),
     };
     return cmocka_run_group_tests(tests, support_folder_make, support_folder_remove);

@@ -1,6 +1,8 @@
 #include "support/check.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -296,6 +298,90 @@ static void test_about(void **state)
     cJSON_Delete(json);
 }
 
+/* A resume of the run whose only input is this folder. */
+static bool resume_with(const char *run, const char *folder, struct tl_err *err)
+{
+    tl_err_clear(err);
+    struct tl_run_inputs inputs = {0};
+    struct tl_run_folder *f = tl_run_folder_open(run, TL_RUN_AUTO, err);
+    check_ok(f && tl_run_inputs_add(&inputs, "model", folder, err), err);
+    const struct tl_run_about about = {.inputs = inputs.list, .n_inputs = inputs.n};
+    bool ok = tl_run_folder_write_about(f, &about, err);
+    tl_run_inputs_finish(&inputs);
+    tl_run_folder_close(&f);
+    return ok;
+}
+
+static const cJSON *first_input(cJSON *about)
+{
+    return cJSON_GetArrayItem(tl_json_get(about, "inputs"), 0);
+}
+
+/* A pipeline: its components' weights, configs, vocabularies; nothing else. */
+static void test_about_folder(void **state)
+{
+    struct tl_err err = {0};
+    char run[300], model[300];
+    snprintf(run, sizeof run, "%s/of-model", (const char *)*state);
+    snprintf(model, sizeof model, "%s/pipe", (const char *)*state);
+    static const char *const parts[] = {"", "/unet", "/safety_checker"};
+    for (int i = 0; i < 3; i++) assert_int_equal(mkdir(support_path(model, "%s", parts[i]), 0777), 0);
+    static const char *const files[] = {
+        "model_index.json",   "unet/w.safetensors",           "unet/w.fp16.safetensors",
+        "single.safetensors", "safety_checker/w.safetensors", "README.md"};
+    for (int i = 0; i < 6; i++) support_write(support_path(model, "%s", files[i]), files[i]);
+    check_ok(resume_with(run, model, &err), &err);
+    cJSON *about = tl_json_read(support_path(run, "run.json"), &err);
+    const cJSON *list = tl_json_get(first_input(about), "files");
+    assert_int_equal(cJSON_GetArraySize(list), 2);
+    assert_string_equal(tl_json_get(cJSON_GetArrayItem(list, 0), "name")->valuestring, "model_index.json");
+    assert_string_equal(tl_json_get(cJSON_GetArrayItem(list, 1), "name")->valuestring, "unet/w.safetensors");
+    cJSON_Delete(about);
+    /* what nobody reads may change; so may the time of what is read, and its place */
+    for (int i = 2; i < 6; i++) support_write(support_path(model, "%s", files[i]), "other");
+    const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    assert_int_equal(utimensat(AT_FDCWD, support_path(model, "unet/w.safetensors"), times, 0), 0);
+    check_ok(resume_with(run, model, &err), &err);
+    /* untouched files are not read again: the time that was noted vouches for them */
+    support_write(support_path(model, "unet/w.safetensors"), "unet/W.safetensors");
+    assert_int_equal(utimensat(AT_FDCWD, support_path(model, "unet/w.safetensors"), times, 0), 0);
+    check_ok(resume_with(run, model, &err), &err);
+    support_write(support_path(model, "unet/w.safetensors"), "unet/W.safetensors");
+    assert_false(resume_with(run, model, &err));
+    assert_int_equal(err.code, TL_BAD_INPUT);
+    assert_non_null(strstr(err.text, "pipe (model) is no longer the folder that the run in"));
+    assert_non_null(strstr(err.text, "(unet/w.safetensors differs)"));
+    support_write(support_path(model, "unet/w.safetensors"), files[1]);
+    support_write(support_path(model, "unet/more.json"), "{}");
+    assert_false(resume_with(run, model, &err));
+    assert_non_null(strstr(err.text, "(unet/more.json differs)"));
+}
+
+/* Files and folders that a reward names, and nothing else of its words. */
+static void test_inputs_of_rewards(void **state)
+{
+    struct tl_err err = {0};
+    struct tl_run_inputs in = {0};
+    char head[300], folder[300], spec[1300];
+    snprintf(head, sizeof head, "%s/head.json", (const char *)*state);
+    snprintf(folder, sizeof folder, "%s", (const char *)*state);
+    support_write(head, "{}");
+    snprintf(spec, sizeof spec, "aesthetic:%s,encoder=%s@0.5", head, folder);
+    check_ok(tl_run_inputs_add(&in, "lora", NULL, &err) &&
+                 tl_run_inputs_add_reward(&in, "reward", "jpeg@2", &err) &&
+                 tl_run_inputs_add_reward(&in, "reward", spec, &err),
+             &err);
+    snprintf(spec, sizeof spec, "mean:clip:%s,flavour=logit,clip:/no/such@3", folder);
+    check_ok(tl_run_inputs_add_reward(&in, "reward", spec, &err), &err);
+    assert_int_equal(in.n, 3);
+    const char *const want[3][2] = {{"reward", head}, {"reward 2", folder}, {"reward 3", folder}};
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(in.list[i].name, want[i][0]);
+        assert_string_equal(in.list[i].path, want[i][1]);
+    }
+    tl_run_inputs_finish(&in);
+}
+
 static void test_about_missing_input(void **state)
 {
     struct tl_err err = {0};
@@ -324,11 +410,17 @@ static void test_samples(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_new_resume_auto), cmocka_unit_test(test_each_kind_of_run_is_seen),
-        cmocka_unit_test(test_leftovers),       cmocka_unit_test(test_lock),
-        cmocka_unit_test(test_lock_of_a_child), cmocka_unit_test(test_race),
-        cmocka_unit_test(test_about),           cmocka_unit_test(test_about_missing_input),
+        cmocka_unit_test(test_new_resume_auto),
+        cmocka_unit_test(test_each_kind_of_run_is_seen),
+        cmocka_unit_test(test_leftovers),
+        cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_lock_of_a_child),
+        cmocka_unit_test(test_race),
+        cmocka_unit_test(test_about),
+        cmocka_unit_test(test_about_missing_input),
         cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_about_folder),
+        cmocka_unit_test(test_inputs_of_rewards),
     };
     return cmocka_run_group_tests(tests, support_folder_make, support_folder_remove);
 }

@@ -1,6 +1,7 @@
 /* metrics.jsonl: rows, what a resume cuts off, a full disk. */
 #include "support/check.h"
 
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -121,6 +122,44 @@ static void test_metrics_resume(void **state)
     tl_run_metrics_close(&m);
 }
 
+/* A stop between a step and its readings: they come after its checkpoint, at the same step. */
+static void test_metrics_rows(void **state)
+{
+    struct tl_err err = {0};
+    const char *folder = support_path(*state, "rows"), *file = support_path(*state, "rows/metrics.jsonl");
+    assert_int_equal(mkdir(folder, 0777), 0);
+    struct tl_run_metrics *m = tl_run_metrics_open(folder, -1, &err);
+    check_ok(m != NULL, &err);
+    assert_int_equal(tl_run_metrics_rows(m), 0);
+    append(m, "train", 1, 1);
+    append(m, "train", 2, 2);
+    int64_t rows = tl_run_metrics_rows(m); /* here a checkpoint is made */
+    assert_int_equal(rows, 2);
+    tl_run_metrics_close(&m);
+    char *before = support_read(file);
+    for (int turn = 0; turn < 2; turn++) {
+        m = tl_run_metrics_reopen(folder, 2, rows, &err);
+        check_ok(m != NULL, &err);
+        assert_int_equal(tl_run_metrics_rows(m), rows);
+        char *now = support_read(file);
+        assert_string_equal(now, before);
+        free(now);
+        append(m, "eval", 2, 3);
+        assert_int_equal(tl_run_metrics_rows(m), rows + 1);
+        tl_run_metrics_close(&m); /* and it dies before the next one */
+    }
+    /* an older checkpoint does not say; a file that lost rows is told */
+    m = tl_run_metrics_reopen(folder, 2, -1, &err);
+    assert_int_equal(tl_run_metrics_rows(m), 3);
+    tl_run_metrics_close(&m);
+    support_log_start();
+    m = tl_run_metrics_reopen(folder, 1, 9, &err);
+    assert_int_equal(tl_run_metrics_rows(m), 1);
+    tl_run_metrics_close(&m);
+    assert_non_null(strstr(support_log(), "has 1 rows of the 9"));
+    free(before);
+}
+
 static void test_metrics_full_disk(void **state)
 {
     (void)state;
@@ -143,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_metrics_resume),
+        cmocka_unit_test(test_metrics_rows),
         cmocka_unit_test(test_metrics_full_disk),
     };
     return cmocka_run_group_tests(tests, support_folder_make, support_folder_remove);

@@ -10,6 +10,7 @@
 
 #include <tiller/interrupt.h>
 
+#include "io/file.h"
 #include "io/json.h"
 
 static const char *place;
@@ -66,10 +67,31 @@ static void same_files(const char *a, const char *b, const char *const *names)
         support_same_file(support_path(place, "%s/%s", a, *names), support_path(place, "%s/%s", b, *names));
 }
 
+/* All checkpoints, by their manifests, which hold the hash of every file. */
+static void check_same_checkpoints(const char *a, const char *b)
+{
+    const char *const runs[2] = {a, b};
+    struct tl_arena arena = {0};
+    struct tl_err err = {0};
+    const char *const *names[2];
+    size_t n[2];
+    for (int i = 0; i < 2; i++)
+        check_ok(tl_file_list(support_path(place, "%s/checkpoints", runs[i]), &arena, &names[i], &n[i], &err),
+                 &err);
+    for (size_t i = 0; i < n[0] || i < n[1]; i++) {
+        if (i >= n[0] || i >= n[1] || strcmp(names[0][i], names[1][i]) != 0)
+            fail_msg("checkpoints of %s and %s: %s, %s", a, b, i < n[0] ? names[0][i] : "none",
+                     i < n[1] ? names[1][i] : "none");
+        support_same_file(support_path(place, "%s/checkpoints/%s/manifest.json", a, names[0][i]),
+                          support_path(place, "%s/checkpoints/%s/manifest.json", b, names[0][i]));
+    }
+    tl_arena_finish(&arena);
+}
+
 static void check_same_run(const char *a, const char *b)
 {
     support_same_metrics(support_path(place, "%s", a), support_path(place, "%s", b));
-    support_same_checkpoint(support_path(place, "%s", a), support_path(place, "%s", b));
+    check_same_checkpoints(a, b);
     same_files(
         a, b,
         OPTIONS("result.json", "summary.txt", "before_after.png", "before_after_others.png", "curve.png"));
@@ -77,7 +99,8 @@ static void check_same_run(const char *a, const char *b)
 
 static void check_same_adapter(const char *a, const char *b)
 {
-    same_files(a, b, OPTIONS("lora/pytorch_lora_weights.safetensors"));
+    same_files(
+        a, b, OPTIONS("lora/pytorch_lora_weights.safetensors", "lora-best/pytorch_lora_weights.safetensors"));
 }
 
 /* Asked to stop when epoch *user is through; the run is told of every epoch. */
@@ -174,6 +197,104 @@ static void test_stopped_at_any_moment(void **state)
         check_same_run(whole, stopped);
         check_same_adapter(whole, stopped);
     }
+}
+
+/* What happens at a place of a run, which is told of the first network run of a phase, and of later ones
+ * where so much time has passed. */
+struct moment {
+    const char *phase;
+    int epoch, run; /* the run-th that is told, from 1 */
+    int seen;
+};
+
+static bool is_now(struct moment *m, const struct tl_progress *p)
+{
+    const struct timespec wait = {.tv_nsec = 300000000};
+    if (strcmp(p->phase, m->phase) != 0 || p->done != m->epoch || !strstr(p->health, "network run"))
+        return false;
+    if (++m->seen == m->run) return true;
+    if (m->seen < m->run) nanosleep(&wait, NULL); /* so that the next one is told */
+    return false;
+}
+
+static void stop_then(void *user, const struct tl_progress *p)
+{
+    if (is_now(user, p)) tl_interrupt_request();
+}
+
+static void stopped_then(struct support_train run, struct moment m)
+{
+    struct tl_err err = {0};
+    run.progress = stop_then;
+    run.user = &m;
+    enum tl_code code = support_train(&run, &err);
+    tl_interrupt_clear();
+    if (code != TL_INTERRUPTED) fail_msg("%s %d: %d, %s", m.phase, m.epoch, code, err.text);
+}
+
+/* The best checkpoint is that of the last finished epoch, and the stop comes when the next one has moved the
+ * weights. */
+static void test_best_outlives_a_stop(void **state)
+{
+    (void)state;
+    const char *const more[] = {"eval-every=1", "checkpoint-every=1", "passes=4", "minibatches=1", NULL};
+    struct support_train whole = run_of("best-whole", more), run = run_of("best-stopped", more);
+    support_train_ok(&whole);
+    for (int epoch = 1; epoch < 5; epoch++) {
+        stopped_then(run, (struct moment){.phase = "learning", .epoch = epoch, .run = 10});
+        run.resume = true;
+        const char *within = support_path(run.out, "checkpoints/step-%08d-within", epoch);
+        assert_true(support_exists(within));
+        char *text = support_read(support_path(within, "state.json"));
+        assert_non_null(strstr(text, "\"in_epoch\": true"));
+        free(text);
+        /* what was whole before the stop is what it is in the other run, if that keeps it */
+        const char *step = support_path(run.out, "checkpoints/step-%08d/weights.safetensors", epoch),
+                   *same = support_path(whole.out, "checkpoints/step-%08d/weights.safetensors", epoch),
+                   *moved = support_path(within, "weights.safetensors");
+        assert_false(support_is_same_file(step, moved));
+        if (support_exists(same)) support_same_file(step, same);
+    }
+    support_train_ok(&run);
+    check_same_run("best-whole", "best-stopped");
+    check_same_adapter("best-whole", "best-stopped");
+}
+
+/* ---- rows ---- */
+
+struct broken {
+    struct moment at;
+    const char *run;
+};
+
+static void break_the_save(void *user, const struct tl_progress *p)
+{
+    struct broken *b = user;
+    if (!is_now(&b->at, p)) return;
+    assert_int_equal(rename(support_path(b->run, "checkpoints"), support_path(b->run, "away")), 0);
+    support_write(support_path(b->run, "checkpoints"), "a file\n");
+}
+
+/* Stopped in the reading after an epoch; gone on, and dead between that reading's rows and the checkpoint;
+ * gone on again: the rows stand once. */
+static void test_rows_once(void **state)
+{
+    (void)state;
+    struct support_train run = run_of("rows", NULL);
+    stopped_then(run, (struct moment){.phase = "reading", .epoch = 2, .run = 1});
+    struct broken broken = {{.phase = "reading", .epoch = 2, .run = 1}, run.out};
+    run.resume = true;
+    run.progress = break_the_save;
+    run.user = &broken;
+    support_train_fails(&run, TL_OUTPUT, "checkpoints");
+    assert_int_equal(unlink(support_path(run.out, "checkpoints")), 0);
+    assert_int_equal(rename(support_path(run.out, "away"), support_path(run.out, "checkpoints")), 0);
+    double rewards[8];
+    assert_int_equal(support_column(run.out, "eval_trained", "reward", rewards, 8), 2); /* at 0 and 2 */
+    run.progress = NULL;
+    support_train_ok(&run);
+    check_same_run("whole", "rows");
+    check_same_adapter("whole", "rows");
 }
 
 static void test_resumed_after_an_error(void **state)
@@ -275,6 +396,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_stopped),
                                        cmocka_unit_test(test_stopped_at_any_moment),
+                                       cmocka_unit_test(test_best_outlives_a_stop),
+                                       cmocka_unit_test(test_rows_once),
                                        cmocka_unit_test(test_resumed_after_an_error),
                                        cmocka_unit_test(test_stored_samples),
                                        cmocka_unit_test(test_several_rewards),

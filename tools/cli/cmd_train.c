@@ -187,15 +187,16 @@ static enum tl_code explain(const struct cli_call *call, const char *folder, str
                    why.code == TL_NUMERIC || why.code == TL_INTERRUPTED;
     if (!stopped || strstr(why.text, "--resume") || !tl_train_is_begun(folder)) return err->code;
     const char *thing = strcmp(unit(call), "epochs") == 0 ? "epoch" : "step";
-    long long step = tl_train_whole_step(folder);
+    bool within;
+    long long step = tl_train_whole_step(folder, &within);
     tl_err_clear(err);
     if (step < 0)
         tl_err_set(err, why.code, "%s; nothing was saved yet; begin again with: tiller train --resume %s",
                    why.text, folder);
     else
         tl_err_set(err, why.code,
-                   "%s; the last checkpoint, %s %lld, is whole; go on with: tiller train --resume %s",
-                   why.text, thing, step, folder);
+                   "%s; the last checkpoint, %s%s %lld, is whole; go on with: tiller train --resume %s",
+                   why.text, within ? "within " : "", thing, step + within, folder);
     return why.code;
 }
 
