@@ -1,6 +1,7 @@
 # Each call that changes the disk fails once: no space, an I/O error, a disk that stays full, death in the middle of it.
 # The run says so in one message with the code of output errors, and when it is resumed it ends in the same bytes as one
-# left alone. TILLER_FAULTS=all tries every call (minutes); else a spread of them. The 4th argument is the preloaded library.
+# left alone. TILLER_FAULTS=all tries every call (minutes); else a spread of them, a thin one for ddpo, which writes what
+# prdp writes. The 4th argument is the preloaded library.
 [ -w /dev/shm ] && export TMPDIR=${TMPDIR:-/dev/shm} # what is synced need not reach a disk here
 . "$(dirname "$0")/support.sh"
 . "$(dirname "$0")/runs.sh"
@@ -63,14 +64,15 @@ fault() {
     check 'nothing unfinished' is_clean "$run"
 }
 
-for name in tune sft; do
+for name in tune ddpo sft; do
     options=${!name}
     count "$name" $options
-    turn=0
+    turn=0 step=$every
+    [ "$name" != ddpo ] || [ "$every" -eq 1 ] || step=$((4 * every))
     for how in ENOSPC EIO FULL KILL; do
         turn=$((turn + 5))
-        for ((k = 1 + turn % every; k <= n_calls; k += every)); do fault "$name" "$k" "$how" $options; done
+        for ((k = 1 + turn % step; k <= n_calls; k += step)); do fault "$name" "$k" "$how" $options; done
     done
-    echo "$name: $n_calls calls, every ${every}th with each of 4 faults"
+    echo "$name: $n_calls calls, every ${step}th with each of 4 faults"
 done
 finish

@@ -1,5 +1,6 @@
 # Runs that are killed by SIGKILL at random moments and resumed, again and again, end in the same bytes as one left alone.
-# TILLER_KILLS: how many kills for each method (4); TILLER_KILL_SEED: of the moments (1).
+# TILLER_KILLS: how many kills for each method (4; of ddpo half of them, for it is prdp's run with another loss);
+# TILLER_KILL_SEED: of the moments (1).
 . "$(dirname "$0")/support.sh"
 . "$(dirname "$0")/runs.sh"
 RANDOM=${TILLER_KILL_SEED:-1}
@@ -29,15 +30,16 @@ ended() {
     runs=$((runs + 1))
 }
 
+# kill_often NAME KILLS OPTIONS
 kill_often() {
-    local name=$1 begin span delay code
-    shift
+    local name=$1 wanted=$2 begin span delay code
+    shift 2
     begin=${EPOCHREALTIME/[.,]/}
     expect 0 train $* --quiet -o "$tmp/$name-whole/run"
     span=$((${EPOCHREALTIME/[.,]/} - begin))
     kills=0 runs=0
     rm -rf "${tmp:?}/$name"
-    while [ "$kills" -lt "${TILLER_KILLS:-4}" ]; do
+    while [ "$kills" -lt "$wanted" ]; do
         delay=$((span * (RANDOM + 1) / 32768))
         start "$name" $*
         sleep "$((delay / 1000000)).$(printf %06d $((delay % 1000000)))"
@@ -59,7 +61,9 @@ kill_often() {
 }
 
 {
-    kill_often tune $tune
-    kill_often sft $sft
+    n=${TILLER_KILLS:-4}
+    kill_often tune "$n" $tune
+    kill_often ddpo $(((n + 1) / 2)) $ddpo
+    kill_often sft "$n" $sft
 } 2>/dev/null # not bash's own words on killed children
 finish

@@ -81,6 +81,24 @@ says 'three.txt, which is not there any more'
 check 'and it is said once' test "$(wc -l <"$tmp/err")" -eq 1
 cp "$tmp/moved.txt" "$tmp/three.txt"
 
+# the weights that it began with: of the model, of the reward's encoder
+cp -r "$fixtures/pipeline_sd1" "$tmp/model"
+cp -r "$fixtures/clip_score" "$tmp/clip"
+chmod -R u+w "$tmp/model" "$tmp/clip"
+own=${tune/$fixtures\/pipeline_sd1/$tmp/model}
+own=${own/$fixtures\/clip_score/$tmp/clip}
+expect 0 train $own --quiet -o "$tmp/own"
+for file in model/unet/diffusion_pytorch_model clip/model; do
+    file=$tmp/$file.safetensors
+    cp -p "$file" "$tmp/kept"
+    printf x | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") - 2)) conv=notrunc status=none
+    expect 4 train --resume "$tmp/own" --epochs 3
+    says "is no longer the folder that the run in $tmp/own began with \((unet/diffusion_pytorch_)?model.safetensors differs\)"
+    cp -p "$tmp/kept" "$file"
+done
+touch "$tmp/model/unet/diffusion_pytorch_model.safetensors"
+expect 0 train --resume "$tmp/own" --epochs 3 --quiet
+
 # ---- another version, a damaged checkpoint ----
 sed -i 's/^  "version": "[^"]*"/  "version": "0.0.1"/' "$tmp/part/run/run.json"
 run train --resume "$tmp/part/run" --quiet

@@ -80,6 +80,23 @@ wait $pid
 check "it ends with the signal's code" test $? -eq 129
 says "^tiller: training was interrupted; the last checkpoint, step [0-9]+, is whole; go on with: tiller train --resume $tmp/asked$"
 
+# asked to stop in the middle of an epoch: beside the last epoch's checkpoint, until the next one
+"$tiller" train ${tune/--epochs 2/--epochs 1} --passes 1000 --quiet -o "$tmp/within" >"$tmp/out" 2>"$tmp/err" &
+pid=$!
+last='train, ended by SIGTERM within an epoch'
+for _ in $(seq 400); do
+    [ -s "$tmp/within/checkpoints/step-00000000/manifest.json" ] && break
+    sleep 0.05
+done
+sleep 0.5
+kill -TERM $pid
+wait $pid
+check "it ends with the signal's code" test $? -eq 143
+says 'in the midst of epoch 1; the last checkpoint, within epoch 1, is whole; go on with'
+holds "$tmp/within/checkpoints" step-00000000 step-00000000-within
+expect 0 inspect "$tmp/within"
+prints 'step-00000000-within'
+
 # ---- what is wrong with the inputs ----
 printf 'a red circle\na blue \377 square\n' >"$tmp/latin.txt"
 expect 4 train ${tune/three.txt/latin.txt} -o "$tmp/x"
@@ -108,6 +125,11 @@ bad=${sft/$fixtures\/pipeline_sd1/$tmp/nan_model}
 run train ${bad/--steps 4 --save-every 2/--steps 20 --save-every 20} -o "$tmp/z"
 check 'weights that are no numbers' test "$code" -eq 8
 says 'not finite 10 times in a row.*nothing was saved yet'
+run train $bad --quiet -o "$tmp/z4"
+check 'not even in few steps' test "$code" -eq 8
+says 'not one of 4 updates was made'
+run train --resume "$tmp/z4" --quiet
+check 'nor when it goes on' test "$code" -eq 8
 
 # a LoRA for another model
 expect 4 sample --model "$fixtures/pipeline_xl" --lora "$fixtures/lora_sd1/pytorch_lora_weights.safetensors" --prompt x --steps 1 --device cpu -o "$tmp/l"

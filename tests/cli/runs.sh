@@ -1,6 +1,7 @@
 # Tiny training runs and their comparison, for the scripts that interrupt them. Sourced after support.sh.
 #
-#   make_tune [EPOCHS [SAVE]], make_sft [STEPS [SAVE]]    $tune, $sft: options of a run on a reward and of one from data
+#   make_tune [EPOCHS [SAVE]], make_sft [STEPS [SAVE]]    $tune, $ddpo, $sft: options of a run on a reward, of the same
+#                             by the other method, and of one from data
 #   same_run A B              both ended in the same bytes: all but run.lock, run.json (who ran when), config.json (paths),
 #                             report.html and TensorBoard's events (clocks), and the time of each row of metrics.jsonl;
 #                             B may have an older checkpoint that was to be pruned
@@ -10,6 +11,7 @@ make_tune() {
     tune="--method prdp --model $fixtures/pipeline_sd1 --prompts $tmp/three.txt --reward clip:$fixtures/clip_score --size 16x16"
     tune="$tune --prompts-per-epoch 2 --minibatches 1 --samples-per-prompt 2 --epochs ${1:-3} --steps 2 --checkpoint-every ${2:-2}"
     tune="$tune --eval-samples 2 --guidance 1 --rank 2 --lr 0.01 --seed 1 --device cpu --threads 1"
+    ddpo=${tune/--method prdp/--method ddpo}
 }
 
 make_sft() {
