@@ -25,19 +25,17 @@ train() { # NAME ARGUMENTS...
 
 common=(--model "$assets/models/shapes" --reward "clip:$assets/encoders/shapes-clip" --steps 8 --guidance 1 --threads 1)
 
-# 512 prompts of two objects or more; of these the 192 on which the untouched model's samples differ most in reward: the others have
-# little to teach.
+# 1,600 prompts; of these the 512 on which the untouched model's samples differ most in reward: the others have little to teach.
 prompts=$work/prompts.txt
 make_prompts() {
     [ -e "$prompts" ] && return
-    "$dev/make_scenes" --prompts 900 --seed 72 --without "$assets/prompts/shapes-64.txt" -o "$work/all.txt"
-    grep -E ' (and|above|below|left|right) |two|three' "$work/all.txt" | head -n 512 >"$work/pool.txt"
+    "$dev/make_scenes" --prompts 1600 --seed 72 --without "$assets/prompts/shapes-64.txt" -o "$work/pool.txt"
     train spread "${common[@]}" --method prdp --prompts "$work/pool.txt" --seed 5 --epochs 1 --prompts-per-epoch 2 --samples-per-prompt 2 \
-        --minibatches 1 --passes 1 --eval-every 0 --eval-samples 8 --eval-trained-most 512
+        --minibatches 1 --passes 1 --eval-every 0 --eval-samples 4 --eval-trained-most 1600
     awk -F'"prompt":"|","prompt_index"|"reward":|,"file"|}' '{
             n[$2]++; s[$2] += $4; q[$2] += $4 * $4 }
         END { for (p in n) printf "%.9f\t%s\n", q[p] / n[p] - (s[p] / n[p]) ^ 2, p }' \
-        "$work/spread/samples/step-00000000/rewards.jsonl" | sort -rg | head -n 192 | cut -f2 >"$work/top.txt"
+        "$work/spread/samples/step-00000000/rewards.jsonl" | sort -rg | awk -F'\t' 'NR <= 512 { print $2 }' >"$work/top.txt"
     grep -Fxf "$work/top.txt" "$work/pool.txt" >"$prompts.part"
     mv "$prompts.part" "$prompts"
 }
