@@ -240,14 +240,16 @@ static bool recall(struct tl_tune *r, bool *out_known, struct tl_err *err)
 {
     *out_known = false;
     if (!r->t.folder || !r->t.folder->begun) return true;
-    cJSON *about = tl_run_folder_read_about(r->t.folder, err);
-    if (!about) return false;
+    /* a run that was left before its first checkpoint begins anew, maybe without a run.json */
+    bool anew = !r->t.folder->resumes;
+    cJSON *about = tl_run_folder_read_about(r->t.folder, anew ? NULL : err);
+    if (!about) return anew;
     const cJSON *plan = tl_json_get(about, "plan");
     int64_t batch = 0;
     bool ok = !plan || (tl_json_int(plan, "batch", 0, &batch, err) &&
                         tl_json_bool(plan, "recompute", false, &r->choice.recompute, err) &&
                         tl_json_bool(plan, "single", false, &r->choice.single, err));
-    *out_known = true; /* without an entry: as the options say, from a time before there were any */
+    *out_known = plan || !anew; /* without an entry: as the options say, from a time before there were any */
     if (ok && plan) r->choice.batch = (int)batch;
     cJSON_Delete(about);
     return ok;
@@ -255,7 +257,10 @@ static bool recall(struct tl_tune *r, bool *out_known, struct tl_err *err)
 
 bool tl_tune_plan_note(struct tl_tune *r, struct tl_err *err)
 {
-    if (r->t.folder->begun) return true;
+    cJSON *about = tl_run_folder_read_about(r->t.folder, err);
+    bool noted = tl_json_get(about, "plan") != NULL;
+    cJSON_Delete(about);
+    if (!about || noted) return noted;
     cJSON *plan = cJSON_CreateObject();
     cJSON_AddNumberToObject(plan, "batch", r->choice.batch);
     cJSON_AddBoolToObject(plan, "recompute", r->choice.recompute);

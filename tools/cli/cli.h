@@ -67,7 +67,7 @@ bool cli_help_verb(const struct cli_verb *verb, const struct cli_choice *choice,
 
 /* Opens what was closed of the three standard streams, ignores SIGPIPE, takes the library's log. */
 void cli_terminal_start(void);
-void cli_terminal_set(bool quiet, bool verbose);
+void cli_terminal_set(bool quiet, bool verbose, bool json);
 /* Whether the stream shows colours: a terminal, and neither NO_COLOR nor TERM=dumb. */
 bool cli_terminal_colours(int fd);
 

@@ -12,7 +12,7 @@
 
 #include "cli.h"
 
-static bool is_quiet, is_verbose;
+static bool is_quiet, is_verbose, is_json;
 static bool has_line; /* a progress line stands on the terminal, without its end */
 static bool reader_gone;
 
@@ -22,22 +22,37 @@ void cli_progress_end(void)
     has_line = false;
 }
 
+/* One line, without what a terminal would obey. */
+static void put_line(const char *text, FILE *to)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        bool c1 = *p == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0; /* controls that UTF-8 can hide */
+        if (*p == '\n' || *p == '\t')
+            fputc(' ', to);
+        else if (*p < 0x20 || *p == 0x7F || c1)
+            fprintf(to, "\\x%02x", c1 ? *++p : *p);
+        else
+            fputc(*p, to);
+    }
+    fputc('\n', to);
+}
+
+/* What is asked for goes to standard output, as long as that holds no JSON. */
+static void note(const char *text)
+{
+    FILE *to = is_json ? stderr : stdout;
+    cli_progress_end();
+    put_line(text, to);
+    fflush(to); /* a failure comes out when the rest is printed */
+}
+
 void cli_complain(const char *kind, const char *text)
 {
     bool colour = cli_terminal_colours(STDERR_FILENO);
     cli_progress_end();
     fputs(colour ? "\033[1mtiller:\033[0m " : "tiller: ", stderr);
     fputs(kind, stderr);
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        bool c1 = *p == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0; /* controls that UTF-8 can hide */
-        if (*p == '\n' || *p == '\t')
-            fputc(' ', stderr);
-        else if (*p < 0x20 || *p == 0x7F || c1)
-            fprintf(stderr, "\\x%02x", c1 ? *++p : *p);
-        else
-            fputc(*p, stderr);
-    }
-    fputc('\n', stderr);
+    put_line(text, stderr);
 }
 
 static void on_log(void *user, enum tl_log_level level, const char *text)
@@ -47,7 +62,9 @@ static void on_log(void *user, enum tl_log_level level, const char *text)
         cli_complain("", text);
     else if (level == TL_LOG_WARN)
         cli_complain("warning: ", text);
-    else if (level == TL_LOG_NOTE ? !is_quiet : is_verbose)
+    else if (level == TL_LOG_NOTE && !is_quiet)
+        note(text);
+    else if (level != TL_LOG_NOTE && is_verbose)
         cli_complain("", text);
 }
 
@@ -62,9 +79,10 @@ void cli_terminal_start(void)
     tl_log_set(on_log, NULL);
 }
 
-void cli_terminal_set(bool quiet, bool verbose)
+void cli_terminal_set(bool quiet, bool verbose, bool json)
 {
     is_quiet = quiet;
+    is_json = json;
     is_verbose = verbose;
 }
 

@@ -133,7 +133,7 @@ static enum tl_code run_verb(const struct cli_verb *verb, int argc, char **argv,
                                    .seed = common.seed,
                                    .command = command,
                                    .progress = cli_progress};
-        cli_terminal_set(common.quiet, common.verbose);
+        cli_terminal_set(common.quiet, common.verbose, common.json);
         if (verb->can_pause) tl_interrupt_install();
         code = verb->run(&call, err);
         cli_progress_end();
