@@ -22,7 +22,9 @@ struct tl_task {
      * there are none. `validation` names what it reports; the first is the loss. */
     const char *validation[TL_TASK_METRICS];
     bool (*validate)(void *self, struct tl_store *weights, double out[TL_TASK_METRICS], struct tl_err *err);
-    /* Pictures of fixed prompts and seeds with these weights, into a folder that is there. NULL: none. */
+    /* Pictures of fixed prompts and seeds with these weights, into a folder that is there. NULL: none.
+     * validate() and sample() end with TL_INTERRUPTED where they are asked to stop: they are called again
+     * when the run goes on. */
     bool (*sample)(void *self, struct tl_store *weights, const char *folder, struct tl_err *err);
     /* Writes what was trained with these weights (the trained ones or their EMA) into the run's folder: a
      * model/ that opens again, or a lora/. With every checkpoint too where it is small. */

@@ -1,5 +1,7 @@
 /* Validation: the mean square error on held-out pictures, at fixed timesteps and with fixed noise, so that
  * numbers of one model differ by its weights alone, whatever the run's seed. */
+#include <tiller/interrupt.h>
+
 #include "run/task_sft_parts.h"
 
 #define SEED UINT64_C(0x76616c6964617465) /* "validate" */
@@ -37,6 +39,7 @@ bool tl_sft_validate(void *self, struct tl_store *weights, double out[TL_TASK_ME
     double sums[TL_SFT_STRATA] = {0};
     uint32_t n = 0;
     for (uint64_t number = 0; number < s->held_out.per_pass; number++) {
+        if (!tl_interrupt_check("validation", err)) return false;
         struct tl_batch batch = tl_batches_get(&s->held_out, number);
         const struct tl_moments *m = &s->set.moments[batch.pictures[0]];
         struct tl_exec *e = tl_sft_plan_get(s, m->height, m->width, false, err);

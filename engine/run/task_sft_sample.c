@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <tiller/interrupt.h>
+
 #include "base/checked.h"
 #include "base/str.h"
 #include "io/draw.h"
@@ -86,6 +88,13 @@ static bool plan(struct look *l, struct tl_err *err)
     return l->codec != NULL;
 }
 
+static bool after_step(void *user, size_t done, size_t k, size_t first, size_t m, const float *x,
+                       struct tl_err *err)
+{
+    (void)user, (void)done, (void)k, (void)first, (void)m, (void)x;
+    return tl_interrupt_check("drawing samples", err);
+}
+
 static bool draw(struct look *l, struct tl_err *err)
 {
     struct tl_sft *s = l->s;
@@ -103,6 +112,7 @@ static bool draw(struct look *l, struct tl_err *err)
                                  .guidance = s->guidance,
                                  .seed = s->job->seed,
                                  .n = l->n,
+                                 .after_step = after_step,
                                  .prompts = &l->prompts,
                                  .negative = &l->negative};
     return tl_sampler_run(&run, l->x0, NULL, NULL, err) &&
@@ -150,7 +160,8 @@ bool tl_sft_sample(void *self, struct tl_store *weights, const char *folder, str
 {
     struct tl_sft *s = self;
     struct look l = {.s = s, .weights = weights, .n = s->prompts.n};
-    bool ok = plan(&l, err) && encode(&l, err) && draw(&l, err) && save(&l, folder, err);
+    bool ok = tl_interrupt_check("drawing samples", err) && plan(&l, err) && encode(&l, err) &&
+              draw(&l, err) && save(&l, folder, err);
     tl_encoding_finish(&l.prompts);
     tl_encoding_finish(&l.negative);
     tl_denoiser_destroy(&l.denoiser);

@@ -90,6 +90,19 @@ static bool gather(struct tl_loop *l, double out[TL_TASK_METRICS], bool *out_dro
     return true;
 }
 
+/* Looks and the checkpoint after a step. Asked to stop within a look: the step is kept, the look is made when
+ * the run goes on. */
+static bool finish_step(struct tl_loop *l, struct tl_err *err)
+{
+    struct tl_err why = {0};
+    if (!tl_loop_look(l, &why)) {
+        if (why.code != TL_INTERRUPTED) return tl_err_set(err, why.code, "%s", why.text);
+        return tl_loop_save(l, err) && tl_err_set(err, TL_INTERRUPTED, "training was interrupted");
+    }
+    bool due = l->step % l->p->save_every == 0 || l->step == l->p->steps || l->best_step == l->step;
+    return l->step == 0 || !due || tl_loop_save(l, err);
+}
+
 static bool one_step(struct tl_loop *l, struct tl_err *err)
 {
     double values[TL_TASK_METRICS] = {0}, norm = 0;
@@ -107,16 +120,16 @@ static bool one_step(struct tl_loop *l, struct tl_err *err)
     l->step++;
     bool last = l->step == l->p->steps;
     if ((l->step % l->p->log_every == 0 || last) && !write_row(l, err)) return false;
-    if (!tl_loop_look(l, err)) return false;
-    bool due = l->step % l->p->save_every == 0 || last || l->best_step == l->step;
-    return !due || tl_loop_save(l, err);
+    l->looks = tl_loop_looks_due(l);
+    return finish_step(l, err);
 }
 
 static bool run(struct tl_loop *l, struct tl_err *err)
 {
     l->start = tl_clock_s();
     l->start_step = l->step;
-    if (!l->folder->resumes && !tl_loop_look(l, err)) return false;
+    if (!l->folder->resumes) l->looks = tl_loop_looks_due(l);
+    if (l->looks && !finish_step(l, err)) return false;
     while (l->step < l->p->steps) {
         if (!one_step(l, err)) return false;
         report(l, false);

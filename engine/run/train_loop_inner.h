@@ -8,6 +8,9 @@
 
 enum { TL_LOOP_MOST_SKIPPED = 10 };
 
+/* Looks at a training: bits. */
+enum { TL_LOOP_VALIDATION = 1, TL_LOOP_SAMPLES = 2 };
+
 struct tl_loop {
     const struct tl_job *job;
     const struct tl_supervised_params *p;
@@ -23,6 +26,7 @@ struct tl_loop {
     double first_loss, best_loss, last_loss; /* of validation */
     int best_step, last_step;                /* -1: none yet */
     int saved_step;                          /* of the newest checkpoint; -1: none */
+    unsigned looks;                          /* that are due after this step and not made yet */
     int64_t resumed_rows;                    /* of metrics, as the checkpoint has it; -1: not known */
     double start, last_progress, loss;
     int start_step;
@@ -46,7 +50,9 @@ bool tl_loop_save(struct tl_loop *l, struct tl_err *err); /* a checkpoint, unles
 bool tl_loop_load(struct tl_loop *l, struct tl_err *err); /* the newest one */
 
 /* ---- train_loop_look.c ---- */
-/* Validation and samples where they are due after l->step steps. */
+unsigned tl_loop_looks_due(const struct tl_loop *l); /* after l->step steps */
+/* Makes l->looks, one after another, and takes what is made off them. TL_INTERRUPTED: asked to stop within
+ * one, of which nothing is kept. */
 bool tl_loop_look(struct tl_loop *l, struct tl_err *err);
 /* summary.txt: what validation said of the run. */
 bool tl_loop_summary(const struct tl_loop *l, struct tl_err *err);

@@ -1,6 +1,7 @@
 /* Looking at a training: validation on pictures that are held out, and samples of fixed prompts. Both see the
  * weights that would be saved. */
 #include <math.h>
+#include <unistd.h>
 
 #include "base/str.h"
 #include "io/file.h"
@@ -42,6 +43,7 @@ static bool sample(struct tl_loop *l, struct tl_err *err)
     struct tl_str path = {0};
     bool ok = tl_run_folder_samples(l->folder, l->step, &path, err) &&
               l->task->sample(l->task->self, tl_loop_weights(l), path.data, err);
+    if (!ok && !path.failed && path.data) rmdir(path.data); /* nothing was drawn: no empty folder stays */
     tl_str_append(&path, "/grid.png");
     if (ok && !path.failed) tl_run_metrics_picture(l->metrics, "samples", l->step, path.data);
     tl_str_finish(&path);
@@ -53,12 +55,22 @@ static bool is_due(const struct tl_loop *l, int every)
     return every > 0 && (l->step % every == 0 || l->step == l->p->steps);
 }
 
+unsigned tl_loop_looks_due(const struct tl_loop *l)
+{
+    unsigned looks = 0;
+    if (l->task->validate && is_due(l, l->p->val_every)) looks |= TL_LOOP_VALIDATION;
+    if (l->task->sample && is_due(l, l->p->sample_every)) looks |= TL_LOOP_SAMPLES;
+    return looks;
+}
+
 bool tl_loop_look(struct tl_loop *l, struct tl_err *err)
 {
-    if (l->task->validate && is_due(l, l->p->val_every) && !validate(l, err))
+    if (l->looks & TL_LOOP_VALIDATION && !validate(l, err))
         return tl_err_add(err, "validation after step %d", l->step);
-    if (l->task->sample && is_due(l, l->p->sample_every) && !sample(l, err))
+    l->looks &= ~(unsigned)TL_LOOP_VALIDATION;
+    if (l->looks & TL_LOOP_SAMPLES && !sample(l, err))
         return tl_err_add(err, "samples after step %d", l->step);
+    l->looks = 0;
     return true;
 }
 

@@ -46,6 +46,7 @@ static cJSON *state_of(const struct tl_loop *l)
         (!l->aux || cJSON_AddNumberToObject(state, "aux_updates", (double)l->aux->step)) &&
         cJSON_AddNumberToObject(state, "n_skipped", l->n_skipped) &&
         cJSON_AddNumberToObject(state, "n_sums", l->n_sums) &&
+        (!l->looks || cJSON_AddNumberToObject(state, "looks", l->looks)) &&
         cJSON_AddNumberToObject(state, "metric_rows", (double)tl_run_metrics_rows(l->metrics)) &&
         add(state, "sums", cJSON_CreateDoubleArray(l->sums, tl_loop_count(l->task->metrics) + 1)) &&
         add_validation(state, l))
@@ -95,11 +96,12 @@ static bool load_validation(struct tl_loop *l, const cJSON *state, struct tl_err
 /* What state_of wrote. */
 static bool load_state(struct tl_loop *l, const cJSON *state, struct tl_err *err)
 {
-    int64_t step = 0, updates = 0, aux_updates = 0, n_sums = 0, n_skipped = 0;
+    int64_t step = 0, updates = 0, aux_updates = 0, n_sums = 0, n_skipped = 0, looks = 0;
     if (!tl_json_int(state, "step", 0, &step, err) || !tl_json_int(state, "updates", 0, &updates, err) ||
         !tl_json_int(state, "aux_updates", updates, &aux_updates, err) ||
         !tl_json_int(state, "n_sums", 0, &n_sums, err) ||
         !tl_json_int(state, "n_skipped", 0, &n_skipped, err) ||
+        !tl_json_int(state, "looks", 0, &looks, err) ||
         !tl_json_int(state, "metric_rows", -1, &l->resumed_rows, err))
         return false;
     const cJSON *sums = tl_json_get(state, "sums");
@@ -108,7 +110,9 @@ static bool load_state(struct tl_loop *l, const cJSON *state, struct tl_err *err
         cJSON_GetArraySize(sums) != n)
         return tl_err_set(err, TL_BAD_INPUT, "state.json is of another method or version");
     for (int i = 0; i < n; i++) l->sums[i] = cJSON_GetArrayItem(sums, i)->valuedouble;
-    l->step = l->saved_step = (int)step;
+    l->step = (int)step;
+    l->looks = (unsigned)looks & tl_loop_looks_due(l);
+    l->saved_step = l->looks ? -1 : l->step; /* saved again when they are made */
     l->n_sums = (int)n_sums;
     l->n_skipped = n_skipped > 0 && n_skipped < TL_LOOP_MOST_SKIPPED ? (int)n_skipped : 0;
     l->main->step = (uint64_t)updates;

@@ -44,8 +44,9 @@ struct toy {
     enum fault { NOTHING, STOPS, FAILS, NO_NUMBER } fault;
     int from, to; /* steps of the fault */
     bool has_aux;
-    int n_validated;
-    float saved[256]; /* what save() was given, gaps too */
+    int n_validated, n_sampled;
+    int stop_validating, stop_sampling; /* asked to stop within this one, counted from 1 */
+    float saved[256];                   /* what save() was given, gaps too */
 };
 
 /* Adds to grads. */
@@ -97,10 +98,24 @@ static bool validate(void *self, struct tl_store *weights, double out[TL_TASK_ME
 {
     struct toy *t = self;
     float x[VALUES];
-    t->n_validated++;
-    if (!tl_store_read(weights, &layout->entries[0], x, err)) return false;
+    if (++t->n_validated == t->stop_validating) tl_interrupt_request();
+    if (!tl_interrupt_check("validation", err) || !tl_store_read(weights, &layout->entries[0], x, err))
+        return false;
     out[0] = (double)fabsf(x[0] - 0.5f);
     out[1] = (double)x[0];
+    return true;
+}
+
+static bool sample(void *self, struct tl_store *weights, const char *folder, struct tl_err *err)
+{
+    struct toy *t = self;
+    float x[VALUES];
+    char text[64];
+    if (++t->n_sampled == t->stop_sampling) tl_interrupt_request();
+    if (!tl_interrupt_check("samples", err) || !tl_store_read(weights, &layout->entries[0], x, err))
+        return false;
+    snprintf(text, sizeof text, "%a\n", (double)x[0]);
+    support_write(support_path(folder, "drawn.txt"), text);
     return true;
 }
 
@@ -133,6 +148,7 @@ static enum tl_code session(struct toy *t, const char *name, bool resume,
                            .gradient = gradient,
                            .validation = {"loss", "first"},
                            .validate = p->val_every ? validate : NULL,
+                           .sample = p->sample_every ? sample : NULL,
                            .save = save};
     struct tl_job job = {.device = "cpu"};
     bool ok = tl_train_loop(&job, p, device, folder, &task, err);
@@ -318,6 +334,41 @@ static void test_validation(void **state)
     free(summary);
 }
 
+/* Asked to stop within a look, before, between and after steps: the step is kept, nothing of the look, and
+ * who goes on looks again. */
+static void test_stopped_looking(void **state)
+{
+    (void)state;
+    struct tl_supervised_params p = params();
+    struct toy whole = {0};
+    p.val_every = 3;
+    p.sample_every = 6;
+    session_ok(&whole, "sees", false, &p);
+    assert_int_equal(whole.n_validated, 5);
+    assert_int_equal(whole.n_sampled, 3);
+    for (int i = 0; i < 8; i++) {
+        struct tl_err err = {0};
+        struct toy t = {.stop_validating = i < 5 ? i + 1 : 0, .stop_sampling = i < 5 ? 0 : i - 4};
+        int step = i < 5 ? 3 * i : 6 * (i - 5);
+        char name[32], where[64];
+        snprintf(name, sizeof name, "sees%d", i);
+        assert_int_equal(session(&t, name, false, &p, &err), TL_INTERRUPTED);
+        assert_string_equal(err.text, "training was interrupted");
+        snprintf(where, sizeof where, "step-%08d", step);
+        assert_non_null(strstr(support_newest_checkpoint(support_path(place, "%s", name)), where));
+        assert_false(support_exists(support_path(place, "%s/samples/%s", name, where)));
+        session_ok(&t, name, true, &p);
+        assert_int_equal(t.n_validated, whole.n_validated + (i < 5));
+        assert_int_equal(t.n_sampled, whole.n_sampled + (i >= 5));
+        check_same_run("sees", name, &whole, &t);
+        assert_int_equal(tl_checkpoint_best_step(support_path(place, "%s", name)),
+                         tl_checkpoint_best_step(support_path(place, "sees")));
+        for (int k = 0; k <= STEPS; k += 6)
+            support_same_file(support_path(place, "sees/samples/step-%08d/drawn.txt", k),
+                              support_path(place, "%s/samples/step-%08d/drawn.txt", name, k));
+    }
+}
+
 /* No step at all: what is there is saved, and nothing else happens. */
 static void test_no_steps(void **state)
 {
@@ -446,6 +497,7 @@ int main(void)
                                        cmocka_unit_test(test_before_the_first_checkpoint),
                                        cmocka_unit_test(test_accumulation),
                                        cmocka_unit_test(test_validation),
+                                       cmocka_unit_test(test_stopped_looking),
                                        cmocka_unit_test(test_no_steps),
                                        cmocka_unit_test(test_skips),
                                        cmocka_unit_test(test_gives_up),
