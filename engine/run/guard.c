@@ -69,12 +69,12 @@ bool tl_guard_fires(const struct tl_guard_rule *rule, const struct tl_guard_read
 
 static bool fell(const struct tl_guard_value *v, double errors)
 {
-    return v->known && v->has_start && v->now < v->start && v->z < -errors;
+    return v->known && v->has_start && v->now < v->start - 0.1 * v->scale && v->z < -errors;
 }
 
 static bool rose(const struct tl_guard_value *v, double errors)
 {
-    return v->known && v->has_start && v->now > v->start && v->z > errors;
+    return v->known && v->has_start && v->now > v->start + 0.1 * v->scale && v->z > errors;
 }
 
 size_t tl_guard_warnings(const struct tl_guard_readings *r, const char *restrain,

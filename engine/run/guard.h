@@ -24,8 +24,10 @@ enum tl_guard_metric {
 
 struct tl_guard_value {
     double now, start; /* start: as the run began (the untouched model, or the LoRA that it goes on from) */
-    double z; /* paired change in standard errors over prompts; +-infinity where all changed alike; 0: not
-                 known */
+    double z;     /* paired change in standard errors over prompts; +-infinity where all changed alike; 0: not
+                     known */
+    double scale; /* deviation of single readings at the start: changes under a tenth of it are not worth a
+                     word */
     bool known, has_start;
 };
 

@@ -86,7 +86,7 @@ static cJSON *readings_json(const struct tl_guard_readings *readings)
     cJSON *list = cJSON_CreateArray();
     for (int i = 0; i < TL_GUARD_METRICS; i++) {
         const struct tl_guard_value *v = &readings->of[i];
-        const double row[] = {v->known, v->has_start, v->now, v->start, v->z};
+        const double row[] = {v->known, v->has_start, v->now, v->start, v->z, v->scale};
         cJSON_AddItemToArray(list, cJSON_CreateDoubleArray(row, sizeof row / sizeof *row));
     }
     return list;
@@ -96,10 +96,10 @@ static void load_readings(const cJSON *list, struct tl_guard_readings *out)
 {
     for (int i = 0; i < TL_GUARD_METRICS && cJSON_GetArraySize(list) == TL_GUARD_METRICS; i++) {
         const cJSON *row = cJSON_GetArrayItem(list, i);
-        double v[5];
-        for (int k = 0; k < 5; k++) v[k] = cJSON_GetNumberValue(cJSON_GetArrayItem(row, k)); /* else NaN */
+        double v[6];
+        for (int k = 0; k < 6; k++) v[k] = cJSON_GetNumberValue(cJSON_GetArrayItem(row, k)); /* else NaN */
         out->of[i] = (struct tl_guard_value){
-            .known = v[0] == 1, .has_start = v[1] == 1, .now = v[2], .start = v[3], .z = v[4]};
+            .known = v[0] == 1, .has_start = v[1] == 1, .now = v[2], .start = v[3], .z = v[4], .scale = v[5]};
     }
 }
 

@@ -113,6 +113,7 @@ static struct tl_guard_value paired(const struct tl_tune *r, const struct tl_tun
     size_t at = (size_t)reward * e->n;
     struct tl_guard_value v = {.now = tl_stats_mean(e->now.rewards + at, e->n),
                                .start = tl_stats_mean(e->start.rewards + at, e->n),
+                               .scale = tl_stats_sd(e->start.rewards + at, e->n),
                                .known = true,
                                .has_start = true};
     struct tl_stats_paired d;

@@ -31,7 +31,8 @@ static void test_grammar(void **state)
 
 static struct tl_guard_value value(double now, double start, double z)
 {
-    return (struct tl_guard_value){now, start, z, true, true};
+    return (struct tl_guard_value){
+        .now = now, .start = start, .z = z, .scale = 0.1, .known = true, .has_start = true};
 }
 
 static void test_fires(void **state)
@@ -74,6 +75,8 @@ static void test_warnings(void **state)
     assert_string_equal(only_warning(&r), ""); /* all is well */
     r.of[TL_GUARD_HELD_OUT] = value(0.6, 0.7, -2.5);
     assert_string_equal(only_warning(&r), "reward hacking");
+    r.of[TL_GUARD_HELD_OUT] = value(0.695, 0.7, -9); /* certain, and nothing */
+    assert_string_equal(only_warning(&r), "");
     r.of[TL_GUARD_HELD_OUT] = value(0.6, 0.7, -INFINITY); /* every picture lost as much */
     assert_string_equal(only_warning(&r), "reward hacking");
     r.of[TL_GUARD_HELD_OUT] = value(0.69, 0.7, -0.5);
