@@ -93,11 +93,6 @@ void tl_decode_pool_close(struct tl_decode_pool **at)
     free(pool);
 }
 
-int tl_decode_pool_workers(const struct tl_decode_pool *pool)
-{
-    return pool->plan.params.n_workers;
-}
-
 static bool keeper_gone(struct tl_decode_pool *pool, struct tl_err *err)
 {
     if (pool->control >= 0) close(pool->control);

@@ -48,7 +48,6 @@ struct tl_decode_pool;
 /* Fails with TL_FAIL where the system gives no process or memory. params NULL: all chosen. */
 struct tl_decode_pool *tl_decode_pool_open(const struct tl_decode_params *params, struct tl_err *err);
 void tl_decode_pool_close(struct tl_decode_pool **pool);
-int tl_decode_pool_workers(const struct tl_decode_pool *pool);
 
 enum tl_decode_kind {
     TL_DECODE_PIXELS, /* the picture; brought to width x height by tl_resize_cover unless both are 0 */

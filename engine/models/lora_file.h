@@ -74,8 +74,7 @@ bool tl_lora_file_from_store(struct tl_store *lora, const struct tl_lora_model *
                              struct tl_lora_file *out, struct tl_err *err);
 
 struct tl_lora_write_params {
-    bool other_model;       /* set by a failed read: a tensor's name or shape is no layer's of this model */
-    enum tl_st_dtype dtype; /* TL_ST_F32, F16 or BF16 */
+    enum tl_st_dtype dtype;     /* TL_ST_F32, F16 or BF16 */
     const char *const *targets; /* name ends, for target_modules; none: every layer's full name */
     size_t n_targets;
     bool xl; /* kohya: the pipeline has two text encoders */

@@ -9,8 +9,7 @@
 struct part {
     struct tl_lora_spec spec;
     struct tl_lora_ranks ranks;
-    size_t n;      /* layers; 0: the file has none */
-    bool one_rank; /* all layers have it */
+    size_t n; /* layers; 0: the file has none */
     const char *about;
 };
 
@@ -62,13 +61,12 @@ static bool describe(struct tl_lora_start *s, int part, const struct tl_lora_mod
     if (!first) return true;
     if (zero)
         return tl_err_set(err, TL_BAD_INPUT, "its scale (alpha / rank) is 0: there is nothing to go on from");
-    p->one_rank = low == high;
     p->ranks = (struct tl_lora_ranks){&s->file, part};
     p->spec = (struct tl_lora_spec){.rank = high,
                                     .alpha = one_scale ? first->scale * high : high,
                                     .rank_of = tl_lora_ranks_of,
                                     .user = &p->ranks};
-    p->about = p->one_rank ? tl_arena_printf(&s->file.arena, "%zu layers of rank %d, alpha %g", p->n, high,
+    p->about = low == high ? tl_arena_printf(&s->file.arena, "%zu layers of rank %d, alpha %g", p->n, high,
                                              p->spec.alpha)
                            : tl_arena_printf(&s->file.arena, "%zu layers of ranks %d to %d, scale %g", p->n,
                                              low, high, p->spec.alpha / high);
@@ -117,11 +115,6 @@ const struct tl_lora_spec *tl_lora_start_spec(const struct tl_lora_start *s, int
 const char *tl_lora_start_about(const struct tl_lora_start *s, int part)
 {
     return s->part[part].n ? s->part[part].about : "";
-}
-
-bool tl_lora_start_one_rank(const struct tl_lora_start *s, int part)
-{
-    return s->part[part].one_rank;
 }
 
 bool tl_lora_start_fill(const struct tl_lora_start *s, int part, struct tl_store *lora, struct tl_err *err)

@@ -31,9 +31,6 @@ const struct tl_lora_spec *tl_lora_start_spec(const struct tl_lora_start *start,
 /* "32 layers of rank 4, alpha 4": for the run's log. Borrowed. "" where the file has none for the part. */
 const char *tl_lora_start_about(const struct tl_lora_start *start, int part);
 
-/* Whether all layers of the part have the spec's rank. */
-bool tl_lora_start_one_rank(const struct tl_lora_start *start, int part);
-
 /* The file's matrices into a trainable store whose layout was made with the spec. */
 bool tl_lora_start_fill(const struct tl_lora_start *start, int part, struct tl_store *lora,
                         struct tl_err *err);

@@ -25,6 +25,7 @@ struct opening {
     int *job_item, n_jobs;
     size_t used;  /* bytes of d->px */
     double told;  /* when the progress was told last */
+    int n_told;   /* lines of what is skipped, the pictures and rows that are only counted too */
     bool refused; /* strict: an item was unusable, err says which */
     struct tl_err *err;
 };
@@ -34,20 +35,21 @@ static bool no_memory(struct tl_err *err)
     return tl_err_set(err, TL_FAIL, "out of memory for the list of pictures");
 }
 
-/* False with `strict`. */
+/* A picture or a row that is left out. False with `strict`. */
 static bool skip(struct opening *o, const char *why)
 {
     if (o->p->strict) {
         o->refused = true;
         return tl_err_set(o->err, TL_BAD_INPUT, "%s", why);
     }
-    if (o->d->n_skipped++ < MOST_LINES) tl_log(TL_LOG_WARN, "skipped: %s", why);
+    if (o->n_told++ < MOST_LINES) tl_log(TL_LOG_WARN, "skipped: %s", why);
     return true;
 }
 
 static bool skip_item(struct opening *o, int item, const char *why)
 {
     o->usable[item] = false;
+    o->d->n_skipped++;
     return skip(o, why);
 }
 
@@ -267,8 +269,8 @@ static bool open_set(struct opening *o)
     if (!tl_folder_read(o->p->folder, &d->folder, o->err) || !allocate(o) || !check_items(o)) return false;
     d->decoders = tl_decode_pool_open(NULL, o->err);
     if (!d->decoders || !find_sizes(o) || !decode(o)) return false;
-    if (d->n_skipped > MOST_LINES)
-        tl_log(TL_LOG_WARN, "skipped: %d more, %d in all", d->n_skipped - MOST_LINES, d->n_skipped);
+    if (o->n_told > MOST_LINES)
+        tl_log(TL_LOG_WARN, "skipped: %d more, %d in all", o->n_told - MOST_LINES, o->n_told);
     if (d->n == 0)
         return tl_err_set(
             o->err, TL_BAD_INPUT, "%s: none of %zu pictures can be used%s", o->p->folder, d->folder.n,

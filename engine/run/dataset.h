@@ -24,12 +24,11 @@ enum tl_fit { TL_FIT_CROP, TL_FIT_BUCKET };
 struct tl_dataset_params {
     const char *folder;
     enum tl_fit fit;
-    int width, height; /* CROP; 0: the first picture's */
-    int area_side;     /* BUCKET: a bucket has at most area_side^2 pixels */
-    int bucket_step;   /* BUCKET: sides are multiples of it; 0: 64. Itself a multiple of the VAE's factor */
-    int min_side, max_side; /* BUCKET: 0: half and twice area_side */
-    bool no_upscale;        /* BUCKET: small pictures keep their size, cut to multiples of the step */
-    bool need_captions;     /* a picture without a caption cannot be used */
+    int width, height;  /* CROP; 0: the first picture's */
+    int area_side;      /* BUCKET: a bucket has at most area_side^2 pixels */
+    int bucket_step;    /* BUCKET: sides are multiples of it; 0: 64. Itself a multiple of the VAE's factor */
+    bool no_upscale;    /* BUCKET: small pictures keep their size, cut to multiples of the step */
+    bool need_captions; /* a picture without a caption cannot be used */
     bool strict;
     bool keep_pixels;
     const struct tl_job *job; /* told the progress of opening; or NULL */
@@ -47,8 +46,8 @@ struct tl_dataset {
     struct tl_folder folder;         /* owns captions and rows */
     int n;                           /* pictures, in byte order of their names */
     int width, height;               /* CROP: of every picture; BUCKET: 0 */
-    int n_skipped;
-    int *item; /* picture i is folder.items[item[i]]; owns, as all below */
+    int n_skipped;                   /* pictures; rows that name none are folder.n_strays */
+    int *item;                       /* picture i is folder.items[item[i]]; owns, as all below */
     int *bucket;
     bool *held_out;
     int n_held_out;

@@ -47,15 +47,8 @@ bool tl_bucket_rule_init(struct tl_bucket_rule *r, const struct tl_dataset_param
                           "at most the side",
                           p->area_side, p->area_side, step, MOST_SIDE);
     /* whole steps, so that every size is one */
-    int least = (p->min_side ? p->min_side : p->area_side / 2) / step * step;
-    int most = (p->max_side ? p->max_side : 2 * p->area_side) / step * step;
+    int least = p->area_side / 2 / step * step, most = 2 * p->area_side / step * step;
     if (least < step) least = step;
-    if (p->min_side < 0 || most > 2 * MOST_SIDE || least > most || least > p->area_side ||
-        most < p->area_side / step * step)
-        return tl_err_set(
-            err, TL_USAGE,
-            "buckets with sides of %d to %d pixels: the range must hold %d and at least one step of %d",
-            least, most, p->area_side, step);
     return p->no_upscale || list_sizes(r, least, most, err);
 }
 

@@ -1,7 +1,7 @@
 /* Aspect ratio bucketing as kohya's sd-scripts do it (make_bucket_resolutions, BucketManager.select_bucket).
  *
- * Sizes on offer: for every width from min_side to max_side in steps, the largest height up to max_side with
- * width * height <= area_side^2, if it is at least min_side; each also lying on its side; and the square. A
+ * Sizes on offer: for every width from half to twice area_side in steps, the largest height in that range with
+ * width * height <= area_side^2, if there is one; each also lying on its side; and the square. A
  * picture goes to its own size if that is on offer, else to the size of nearest width / height (the first in
  * order of width, then height, of equally near ones). With no_upscale there is no list: a picture of more
  * than area_side^2 pixels is thought shrunk to that area with one side a multiple of the step, and what it

@@ -17,12 +17,6 @@ bool tl_encoded_set_open(struct tl_dataset *d, struct tl_pipeline *pipeline,
     return ok;
 }
 
-bool tl_encoded_set_make(struct tl_dataset *d, struct tl_pipeline *pipeline, struct tl_encoded_set *s,
-                         struct tl_err *err)
-{
-    return tl_encoded_set_open(d, pipeline, &(struct tl_encoded_params){0}, s, err);
-}
-
 void tl_encoded_set_finish(struct tl_encoded_set *s)
 {
     free(s->moments);

@@ -44,9 +44,6 @@ struct tl_encoded_set {
 bool tl_encoded_set_open(struct tl_dataset *data, struct tl_pipeline *pipeline,
                          const struct tl_encoded_params *params, struct tl_encoded_set *out,
                          struct tl_err *err);
-/* Without cache and flips, with captions. */
-bool tl_encoded_set_make(struct tl_dataset *data, struct tl_pipeline *pipeline, struct tl_encoded_set *out,
-                         struct tl_err *err);
 void tl_encoded_set_finish(struct tl_encoded_set *set);
 
 /* z = (mean + std * noise - shift) * scaling of picture i; noise and out [h][w][channels]. */

@@ -175,16 +175,29 @@ static bool encode_missing(struct encoding *e)
     return ok;
 }
 
+/* Mirrored moments that an earlier run kept of these pictures, and this one does not need. */
+static size_t carry_flips(const struct encoding *e, struct tl_latent_entry *out)
+{
+    size_t n = 0;
+    for (int i = 0; i < e->d->n && !e->p->flips; i++) {
+        out[n] = e->entries[i];
+        strncat(out[n].name, "-flip", sizeof out[n].name - strlen(out[n].name) - 1);
+        if (tl_latent_cache_find(e->s->cache, &out[n])) n++;
+    }
+    return n;
+}
+
 /* What there is goes to disk, also of an encoding that was interrupted. A cache that cannot be written costs
  * the next run time, and this one nothing. */
 static bool keep(struct encoding *e, bool whole)
 {
     struct tl_err err = {0};
-    struct tl_latent_entry *have = malloc(((size_t)e->n_entries + 1) * sizeof *have);
+    struct tl_latent_entry *have = malloc(((size_t)e->n_entries + (size_t)e->d->n) * sizeof *have);
     size_t n = 0;
     if (!have) return no_memory(e);
     for (int k = 0; k < e->n_entries; k++)
         if (e->entries[k].data) have[n++] = e->entries[k];
+    n += carry_flips(e, have + n);
     bool ok = tl_latent_cache_write(e->s->cache, have, n, &err);
     free(have);
     if (!ok) tl_log(TL_LOG_WARN, "the latents are not kept: %s", err.text);

@@ -50,8 +50,8 @@ bool tl_latent_cache_key(struct tl_component *vae, const struct tl_dataset *d, c
     char *config = cJSON_PrintUnformatted(vae->json), *folder = realpath(d->params.folder, NULL);
     bool ok = (config && folder) || tl_err_set(err, TL_FAIL, "out of memory");
     const struct tl_dataset_params *p = &d->params;
-    snprintf(rule, sizeof rule, "latents 1 %d %dx%d %d %d %d..%d %d", (int)p->fit, p->width, p->height,
-             p->area_side, p->bucket_step, p->min_side, p->max_side, p->no_upscale);
+    snprintf(rule, sizeof rule, "latents 2 %d %dx%d %d %d %d", (int)p->fit, p->width, p->height, p->area_side,
+             p->bucket_step, p->no_upscale);
     tl_sha256_init(&s);
     if (ok) {
         add_text(&s, rule);

@@ -87,7 +87,7 @@ static void test_same_bits(void **state)
         if (!s) fail_msg("%s", err.text);
         const struct tl_lora_spec *spec = tl_lora_start_spec(s, TL_LORA_UNET);
         assert_int_equal(spec->rank, 4);
-        assert_true(spec->alpha == 4 && tl_lora_start_one_rank(s, TL_LORA_UNET));
+        assert_true(spec->alpha == 4);
         assert_int_equal(spec->n_targets, 4); /* to_q to_k to_v to_out.0 and no other */
         assert_int_equal(
             tl_lora_rank(
@@ -156,7 +156,7 @@ static void test_mixed_ranks(void **state)
     if (!s) fail_msg("%s", err.text);
     const struct tl_lora_spec *spec = tl_lora_start_spec(s, TL_LORA_UNET);
     assert_int_equal(spec->rank, 3);
-    assert_false(tl_lora_start_one_rank(s, TL_LORA_UNET));
+    assert_non_null(strstr(tl_lora_start_about(s, TL_LORA_UNET), "ranks 2 to 3"));
     assert_true(spec->alpha == 3);
     assert_int_equal(spec->n_targets, 0); /* no name end means these two layers alone */
     assert_int_equal(tl_lora_rank(spec, "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"), 2);

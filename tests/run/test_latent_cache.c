@@ -192,6 +192,16 @@ static void test_flips(void **state)
     tl_encoded_set_finish(&s);
     tl_encoded_set_finish(&again);
     tl_dataset_finish(&d);
+    /* a run without them that writes the file anew leaves them there */
+    support_picture(support_path(place, "f/square99.png"), 16, 16, 77);
+    d = data_of("f");
+    s = encode(&d, params_of("flips", false));
+    assert_int_equal(s.n_read, d.n - 1);
+    tl_encoded_set_finish(&s);
+    s = encode(&d, params_of("flips", true));
+    assert_int_equal(s.n_read, 2 * d.n - 1);
+    tl_encoded_set_finish(&s);
+    tl_dataset_finish(&d);
 }
 
 static void damage(const char *path, long at, bool cut)
