@@ -22,14 +22,17 @@ static bool read_labels(struct tl_caption_extras *x, int n, int i, const cJSON *
     if (channels > TL_PATCH_CHANNELS)
         return tl_err_set(err, TL_BAD_INPUT, "%d rows of patch_labels; at most %d are read", channels,
                           TL_PATCH_CHANNELS);
-    if (i == 0 && channels > 0) {
+    if (channels == 0) return true;
+    if (!x->labels) {
         x->n_channels = channels;
         x->labels = calloc((size_t)n * (size_t)channels, (size_t)x->n_patches);
         if (!x->labels) return tl_err_set(err, TL_FAIL, "out of memory");
     }
     if (channels != x->n_channels)
-        return tl_err_set(err, TL_BAD_INPUT, "%d rows of patch_labels, the first picture has %d", channels,
+        return tl_err_set(err, TL_BAD_INPUT,
+                          "%d rows of patch_labels, the first picture that has some has %d", channels,
                           x->n_channels);
+    x->labelled[i] = true;
     for (int k = 0; k < channels; k++) {
         const cJSON *row = cJSON_GetArrayItem(rows, k);
         if (!cJSON_IsString(row) || strlen(row->valuestring) != (size_t)x->n_patches)
@@ -58,7 +61,7 @@ static bool read_row(struct tl_caption_extras *x, int n, int i, const char *text
     for (item = cJSON_IsArray(negatives) ? negatives->child : NULL; item && ok; item = item->next)
         if (cJSON_IsString(item))
             ok = add_negative(x, item->valuestring) || tl_err_set(err, TL_FAIL, "out of memory");
-    if (ok && (cJSON_IsArray(labels) || x->n_channels)) ok = read_labels(x, n, i, labels, err);
+    if (ok && cJSON_IsArray(labels)) ok = read_labels(x, n, i, labels, err);
     cJSON_Delete(row);
     return ok;
 }
@@ -67,8 +70,9 @@ bool tl_caption_extras_read(const struct tl_dataset *data, int patches, struct t
                             struct tl_err *err)
 {
     *x = (struct tl_caption_extras){.n_patches = patches,
-                                    .first_negative = calloc((size_t)data->n + 1, sizeof(int))};
-    bool ok = x->first_negative || tl_err_set(err, TL_FAIL, "out of memory");
+                                    .first_negative = calloc((size_t)data->n + 1, sizeof(int)),
+                                    .labelled = calloc((size_t)data->n + 1, sizeof(bool))};
+    bool ok = (x->first_negative && x->labelled) || tl_err_set(err, TL_FAIL, "out of memory");
     for (int i = 0; ok && i < data->n; i++) {
         const struct tl_folder_item *item = &data->folder.items[data->item[i]];
         x->first_negative[i] = x->n_negatives;
@@ -81,11 +85,18 @@ bool tl_caption_extras_read(const struct tl_dataset *data, int patches, struct t
     return ok;
 }
 
+const uint8_t *tl_caption_extras_labels(const struct tl_caption_extras *x, int picture, int channel)
+{
+    size_t row = (size_t)picture * (size_t)x->n_channels + (size_t)channel;
+    return x->labelled[picture] ? x->labels + row * (size_t)x->n_patches : NULL;
+}
+
 void tl_caption_extras_finish(struct tl_caption_extras *x)
 {
     for (int i = 0; i < x->n_negatives; i++) free(x->negatives[i]);
     free(x->negatives);
     free(x->first_negative);
     free(x->labels);
+    free(x->labelled);
     *x = (struct tl_caption_extras){0};
 }

@@ -31,6 +31,7 @@ struct tl_task {
     bool (*save)(void *self, struct tl_store *weights, const char *run_folder, struct tl_err *err);
     bool saves_often;
     size_t n_pictures, n_skipped; /* of the data: found, and left out because they cannot be used */
+    size_t n_strays;              /* rows of metadata that name no picture */
     void (*destroy)(void *self);
 };
 

@@ -9,90 +9,17 @@
 #include "base/str.h"
 #include "io/file.h"
 #include "io/json.h"
-#include "run/caption_extras.h"
 #include "run/reconstruct.h"
-#include "tensor/exec.h"
+#include "run/task_contrastive_parts.h"
 
 #define MASKED        (-1e9f)
-#define GROUND_WEIGHT 0.05f /* of patches without a label, against 1 */
+#define GROUND_WEIGHT 0.05f /* of patches of label 0, against 1 */
 
 /* OpenAI's normalisation, which transformers' preprocessor_config.json repeats. */
 static const float mean[3] = {0.48145466f, 0.4578275f, 0.40821073f},
                    deviation[3] = {0.26862954f, 0.26130258f, 0.27577711f};
 
-struct task {
-    struct tl_component *clip;
-    struct tl_clip_bpe *tokenizer;
-    struct tl_store *grads, *aux, *aux_grads;
-    struct tl_store_layout *aux_layout;
-    struct tl_task_contrastive_params p;
-    struct tl_dataset data;
-    struct tl_caption_extras extras;
-    uint8_t *seen_through_vae; /* [n][h][w][3], or NULL */
-    struct tl_task_order order;
-    struct tl_exec *exec;
-    int tokens, side;
-    float *pixels, *mask, *mask_text, *patch_targets[TL_PATCH_CHANNELS];
-    int32_t *ids, *rows;
-};
-
-/* -mean over rows of log_softmax(logits)[i, i]; `pick` [B, columns] holds 1/B on the diagonal. */
-static tl_val cross_entropy(struct tl_graph *g, tl_val logits, tl_val pick)
-{
-    return tl_scale(g, tl_sum_all(g, tl_mul(g, tl_log_softmax(g, logits), pick)), -1);
-}
-
-static tl_val build_patch_loss(struct tl_nn *nn, const struct task *t, tl_val hidden)
-{
-    struct tl_graph *g = nn->g;
-    struct tl_nn aux = *nn;
-    aux.set = TL_SET_AUX;
-    int64_t b = t->p.batch, patches = t->extras.n_patches;
-    tl_val states = tl_slice(g, hidden, 1, 1, patches), loss = TL_NONE;
-    for (int k = 0; k < t->extras.n_channels; k++) {
-        char name[32];
-        snprintf(name, sizeof name, "patch_targets.%d", k);
-        int64_t classes = t->extras.n_classes[k];
-        tl_val logits = tl_nn_linear(&aux, states, classes, true, "patch_head.%d", k);
-        tl_val targets =
-            tl_input(g, name, TL_F32, tl_shape3(b, patches, classes)); /* weights that sum to 1 */
-        tl_val one = cross_entropy(g, logits, targets);
-        loss = loss < 0 ? one : tl_add(g, loss, one);
-    }
-    return loss;
-}
-
-static tl_val build_loss(struct tl_nn *nn, const struct task *t, bool patches)
-{
-    struct tl_graph *g = nn->g;
-    const struct tl_clip_config *c = &t->clip->config.clip;
-    int64_t b = t->p.batch, texts = t->extras.n_negatives ? 2 * b : b;
-    struct tl_clip_text_out text;
-    struct tl_clip_vision_out vision;
-    tl_val ids = tl_input(g, "input_ids", TL_I32, tl_shape2(texts, t->tokens)),
-           rows = tl_input(g, "eos_rows", TL_I32, tl_shape1(texts));
-    tl_clip_text_build(nn, &c->text, ids, TL_NONE, rows, true, 0, &text);
-    tl_clip_vision_build(nn, &c->vision,
-                         tl_input(g, "pixel_values", TL_F32, tl_shape4(b, t->side, t->side, 3)), true,
-                         &vision);
-    tl_val logits = tl_clip_logits(nn, tl_nn_normalize(nn, vision.embeds),
-                                   tl_nn_normalize(nn, text.embeds)); /* [B, texts] */
-    tl_val to_text = tl_add(g, logits, tl_input(g, "mask", TL_F32, tl_shape2(b, texts)));
-    tl_val square = tl_permute(g, tl_slice(g, logits, 1, 0, b), (const int32_t[]){1, 0});
-    tl_val to_image = tl_add(g, square, tl_input(g, "mask_text", TL_F32, tl_shape2(b, b)));
-    tl_val pick = tl_input(g, "pick", TL_F32, tl_shape2(b, texts));
-    tl_val loss =
-        tl_add(g, cross_entropy(g, to_text, pick), cross_entropy(g, to_image, tl_slice(g, pick, 1, 0, b)));
-    loss = tl_scale(g, loss, 0.5f);
-    tl_output(g, loss, "contrastive");
-    tl_output(g, logits, "logits");
-    if (!patches || vision.hidden < 0) return loss;
-    tl_val patch = build_patch_loss(nn, t, vision.hidden);
-    tl_output(g, patch, "patch");
-    return tl_add(g, loss, tl_scale(g, patch, (float)t->p.patch_weight));
-}
-
-static struct tl_exec *plan(struct task *t, struct tl_err *err)
+static struct tl_exec *plan(struct tl_contrastive *t, struct tl_err *err)
 {
     bool patches = t->extras.n_channels > 0 && t->p.patch_weight > 0;
     struct tl_device *d = t->clip->store->device;
@@ -102,7 +29,7 @@ static struct tl_exec *plan(struct task *t, struct tl_err *err)
         return NULL;
     }
     struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE};
-    tl_val loss = build_loss(&nn, t, patches), one = tl_fill(g, tl_shape1(1), 1);
+    tl_val loss = tl_contrastive_loss(&nn, t, patches), one = tl_fill(g, tl_shape1(1), 1);
     tl_output(g, loss, "loss");
     tl_graph_backward(g, &(struct tl_backward_params){.outputs = &loss,
                                                       .cotangents = &one,
@@ -121,7 +48,7 @@ static struct tl_exec *plan(struct task *t, struct tl_err *err)
     return tl_exec_create(d, &g, err);
 }
 
-static const char *negative_of(const struct task *t, int item, uint64_t step, int j)
+static const char *negative_of(const struct tl_contrastive *t, int item, uint64_t step, int j)
 {
     int first = t->extras.first_negative[item], n = t->extras.first_negative[item + 1] - first;
     struct tl_rng_key key = {
@@ -130,7 +57,7 @@ static const char *negative_of(const struct task *t, int item, uint64_t step, in
 }
 
 /* Normalised pixels; half of the pictures through the VAE where there is one, noise up to the limit. */
-static void fill_pixels(struct task *t, int item, uint64_t step, int j)
+static void fill_pixels(struct tl_contrastive *t, int item, uint64_t step, int j)
 {
     struct tl_rng_key key = {
         .seed = t->p.seed, .stream = TL_RNG_AUGMENT, .sample = (uint32_t)j, .step = (uint32_t)step};
@@ -144,7 +71,7 @@ static void fill_pixels(struct task *t, int item, uint64_t step, int j)
         out[k] = ((float)px[k] / 255.0f + level * out[k] - mean[k % 3]) / deviation[k % 3];
 }
 
-static void fill_masks(struct task *t, const char *const *texts, int n_texts)
+static void fill_masks(struct tl_contrastive *t, const char *const *texts, int n_texts)
 {
     int b = t->p.batch;
     for (int i = 0; i < b; i++)
@@ -157,31 +84,30 @@ static void fill_masks(struct task *t, const char *const *texts, int n_texts)
         }
 }
 
-static void fill_patch_targets(struct task *t, const uint32_t *items)
+/* Pictures without labels weigh nothing. */
+static void fill_patch_targets(struct tl_contrastive *t, const uint32_t *items)
 {
-    int patches = t->extras.n_patches;
-    for (int k = 0; k < t->extras.n_channels && t->aux; k++) {
-        int classes = t->extras.n_classes[k];
+    const struct tl_caption_extras *x = &t->extras;
+    size_t patches = (size_t)x->n_patches;
+    for (int k = 0; k < x->n_channels && t->aux; k++) {
+        size_t classes = (size_t)x->n_classes[k];
         float *out = t->patch_targets[k], sum = 0;
-        memset(out, 0, (size_t)t->p.batch * (size_t)patches * (size_t)classes * sizeof *out);
+        memset(out, 0, (size_t)t->p.batch * patches * classes * sizeof *out);
         for (int pass = 0; pass < 2; pass++)
-            for (int j = 0; j < t->p.batch; j++)
-                for (int p = 0; p < patches; p++) {
-                    int label =
-                        t->extras.labels[((size_t)items[j] * (size_t)t->extras.n_channels + (size_t)k) *
-                                             (size_t)patches +
-                                         (size_t)p];
-                    float w = label ? 1 : GROUND_WEIGHT;
+            for (int j = 0; j < t->p.batch; j++) {
+                const uint8_t *labels = tl_caption_extras_labels(x, (int)items[j], k);
+                for (size_t p = 0; labels && p < patches; p++) {
+                    float w = labels[p] ? 1 : GROUND_WEIGHT;
                     if (pass == 0)
                         sum += w;
                     else
-                        out[((size_t)j * (size_t)patches + (size_t)p) * (size_t)classes + (size_t)label] =
-                            w / sum;
+                        out[((size_t)j * patches + p) * classes + labels[p]] = w / sum;
                 }
+            }
     }
 }
 
-static bool upload(struct task *t, struct tl_err *err)
+static bool upload(struct tl_contrastive *t, struct tl_err *err)
 {
     bool ok = tl_exec_write(t->exec, "pixel_values", t->pixels, err) &&
               tl_exec_write(t->exec, "input_ids", t->ids, err) &&
@@ -197,7 +123,7 @@ static bool upload(struct task *t, struct tl_err *err)
 }
 
 /* Share of pictures whose own caption scores highest in the batch, hard negative included. */
-static bool accuracy(struct task *t, int n_texts, double *out, struct tl_err *err)
+static bool accuracy(struct tl_contrastive *t, int n_texts, double *out, struct tl_err *err)
 {
     int b = t->p.batch, hits = 0;
     float *logits = malloc((size_t)b * (size_t)n_texts * sizeof *logits);
@@ -221,7 +147,7 @@ static bool accuracy(struct task *t, int n_texts, double *out, struct tl_err *er
 static bool gradient(void *self, uint64_t step, uint32_t part, double out[TL_TASK_METRICS],
                      struct tl_err *err)
 {
-    struct task *t = self;
+    struct tl_contrastive *t = self;
     enum { MOST = 4096 };
     (void)part;
     int b = t->p.batch, n_texts = t->extras.n_negatives ? 2 * b : b;
@@ -251,7 +177,7 @@ static bool gradient(void *self, uint64_t step, uint32_t part, double out[TL_TAS
     return accuracy(t, n_texts, &out[3], err);
 }
 
-static bool save_preprocessor(const struct task *t, const char *folder, struct tl_err *err)
+static bool save_preprocessor(const struct tl_contrastive *t, const char *folder, struct tl_err *err)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/preprocessor_config.json", folder);
@@ -280,7 +206,7 @@ static bool save_preprocessor(const struct task *t, const char *folder, struct t
 
 static bool save(void *self, struct tl_store *weights, const char *run_folder, struct tl_err *err)
 {
-    struct task *t = self;
+    struct tl_contrastive *t = self;
     struct tl_str path = {0};
     tl_path_join(&path, run_folder, "model");
     bool ok = (!path.failed || tl_err_set(err, TL_FAIL, "out of memory")) &&
@@ -292,7 +218,7 @@ static bool save(void *self, struct tl_store *weights, const char *run_folder, s
 
 static void destroy(void *self)
 {
-    struct task *t = self;
+    struct tl_contrastive *t = self;
     tl_exec_destroy(&t->exec);
     tl_store_destroy(&t->grads);
     tl_store_destroy(&t->aux);
@@ -313,7 +239,7 @@ static void destroy(void *self)
     free(t);
 }
 
-static bool allocate(struct task *t, struct tl_err *err)
+static bool allocate(struct tl_contrastive *t, struct tl_err *err)
 {
     size_t b = (size_t)t->p.batch, texts = t->extras.n_negatives ? 2 * b : b;
     t->pixels = malloc(b * (size_t)t->side * (size_t)t->side * 3 * sizeof(float));
@@ -330,7 +256,7 @@ static bool allocate(struct task *t, struct tl_err *err)
     return ok || tl_err_set(err, TL_FAIL, "out of memory");
 }
 
-static bool write_pick(struct task *t, struct tl_err *err)
+static bool write_pick(struct tl_contrastive *t, struct tl_err *err)
 {
     int b = t->p.batch, texts = t->extras.n_negatives ? 2 * b : b;
     float *pick = calloc((size_t)b * (size_t)texts, sizeof *pick);
@@ -341,7 +267,7 @@ static bool write_pick(struct task *t, struct tl_err *err)
     return ok;
 }
 
-static bool prepare(struct task *t, struct tl_err *err)
+static bool prepare(struct tl_contrastive *t, struct tl_err *err)
 {
     const struct tl_clip_config *c = &t->clip->config.clip;
     struct tl_device *d = t->clip->store->device;
@@ -360,8 +286,7 @@ static bool prepare(struct task *t, struct tl_err *err)
         return tl_err_set(err, TL_USAGE, "a batch of %d from %d pictures", t->p.batch, t->data.n);
     if (!tl_caption_extras_read(&t->data, grid * grid, &t->extras, err)) return false;
     if (t->p.vae && !tl_reconstruct(d, t->p.vae, &t->data, &t->seen_through_vae, err)) return false;
-    if (!tl_task_order_of(&t->order, t->p.seed, &t->data, err) || !allocate(t, err))
-        return false;
+    if (!tl_task_order_of(&t->order, t->p.seed, &t->data, err) || !allocate(t, err)) return false;
     t->grads = tl_store_create(d, t->clip->layout, err);
     t->exec = t->grads ? plan(t, err) : NULL;
     if (!t->exec || !tl_exec_bind(t->exec, TL_SET_BASE, t->clip->store, err) ||
@@ -377,7 +302,7 @@ bool tl_task_contrastive_create(struct tl_component *clip, struct tl_clip_bpe *t
                                 const struct tl_task_contrastive_params *params, struct tl_task *out,
                                 struct tl_err *err)
 {
-    struct task *t = calloc(1, sizeof *t);
+    struct tl_contrastive *t = calloc(1, sizeof *t);
     if (!t) {
         tl_component_close(&clip);
         tl_clip_bpe_destroy(&tokenizer);
@@ -398,6 +323,7 @@ bool tl_task_contrastive_create(struct tl_component *clip, struct tl_clip_bpe *t
                             .metrics = {"loss", "contrastive", "patch", "accuracy"},
                             .n_pictures = t->data.folder.n,
                             .n_skipped = (size_t)t->data.n_skipped,
+                            .n_strays = t->data.folder.n_strays,
                             .gradient = gradient,
                             .save = save,
                             .destroy = destroy};

@@ -258,6 +258,7 @@ bool tl_task_sft_create(struct tl_device *device, const struct tl_job *job,
                             .saves_often = !s->full,
                             .n_pictures = s->data.folder.n,
                             .n_skipped = (size_t)s->data.n_skipped,
+                            .n_strays = s->data.folder.n_strays,
                             .destroy = tl_sft_destroy};
     return true;
 }

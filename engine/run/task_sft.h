@@ -21,7 +21,9 @@ bool tl_task_sft_create(struct tl_device *device, const struct tl_job *job,
 /* What a run would take, without taking it; the pictures are looked through, but not encoded. */
 struct tl_sft_needs {
     struct tl_memory_plan plan;
-    size_t n_pictures, n_skipped, n_buckets, trained; /* floats that are trained */
+    size_t n_pictures, n_held_out, n_skipped, n_buckets;
+    uint64_t visits, per_pass; /* of a pass: pictures seen, repeats too; updates */
+    size_t trained;            /* floats */
     bool full;
 };
 bool tl_task_sft_needs(struct tl_device *device, const struct tl_job *job,

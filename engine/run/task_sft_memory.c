@@ -91,10 +91,15 @@ static bool plan(struct tl_sft *s, struct tl_device *planning, struct tl_sft_nee
          plan_samples(s, err);
     for (int i = 0; ok && i < 2; i++) /* a LoRA is saved through a copy of each part */
         ok = !s->part_layouts[i] || (saved[i] = tl_store_create(planning, s->part_layouts[i], err));
+    ok = ok && tl_batches_init(&s->batches, &s->data, TL_PART_TRAIN, s->p.batch * s->p.accumulate,
+                               s->job->seed, err);
     if (ok) {
         tl_memory_plan_take(planning, &out->plan);
         out->n_pictures = (size_t)s->data.n;
+        out->n_held_out = (size_t)s->data.n_held_out;
         out->n_skipped = (size_t)s->data.n_skipped;
+        out->visits = s->batches.visits;
+        out->per_pass = s->batches.per_pass;
         out->n_buckets = (size_t)s->data.n_buckets;
         out->trained = s->weights->layout->n_elements;
         out->full = s->full;

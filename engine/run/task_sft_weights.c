@@ -9,7 +9,9 @@
 #include "base/str.h"
 #include "io/file.h"
 #include "run/lora_output.h"
+#include "run/lora_start_check.h"
 #include "run/task_sft_parts.h"
+#include "run/train_methods.h"
 
 enum { DEFAULT_RANK = 8 };
 
@@ -47,11 +49,21 @@ static bool open_start(struct tl_sft *s, struct tl_err *err)
     return true;
 }
 
+/* The file shapes the parts that it has; options shape a part that it lacks. */
+static bool check_start(const struct tl_sft *s, struct tl_err *err)
+{
+    bool unet = tl_lora_start_spec(s->start, TL_LORA_UNET), text = tl_lora_start_spec(s->start, TL_LORA_TEXT);
+    const struct tl_lora_shape shape = {.alpha = unet && (text || !s->p.train_text) ? s->p.alpha : 0,
+                                        .targets = unet ? s->p.targets : NULL,
+                                        .text_targets = text ? s->p.text_targets : NULL};
+    return tl_lora_start_check(tl_sft_options, &shape, err);
+}
+
 static bool choose_specs(struct tl_sft *s, struct tl_err *err)
 {
     const char *const targets[2] = {s->p.targets, s->p.text_targets};
     int rank = s->p.rank ? s->p.rank : DEFAULT_RANK;
-    if (s->p.lora && !open_start(s, err)) return false;
+    if (s->p.lora && (!open_start(s, err) || !check_start(s, err))) return false;
     for (int part = 0; part < (s->p.train_text ? 2 : 1); part++) {
         s->spec[part] = s->start ? tl_lora_start_spec(s->start, lora_parts[part]) : NULL;
         if (s->spec[part]) continue;

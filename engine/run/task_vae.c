@@ -256,6 +256,7 @@ bool tl_task_vae_create(struct tl_component *vae, const struct tl_task_vae_param
                             .metrics = {"loss", "l1", "mse", "kl"},
                             .n_pictures = t->data.folder.n,
                             .n_skipped = (size_t)t->data.n_skipped,
+                            .n_strays = t->data.folder.n_strays,
                             .gradient = gradient,
                             .save = save,
                             .destroy = destroy};

@@ -5,6 +5,8 @@
 
 #include <tiller/log.h>
 
+#include "io/file.h"
+#include "run/lora_start_check.h"
 #include "run/tune.h"
 
 enum { MOST_SIDE = 8192 };
@@ -71,19 +73,19 @@ static bool check_lora(const struct tl_tune_params *p, struct tl_err *err)
     if (!p->lora || !*p->lora) return true;
     if (p->full)
         return tl_err_set(err, TL_USAGE, "--lora goes on from a LoRA, --full trains all weights: take one");
-    const struct tl_option *rank = tl_option_find(tl_prdp_options, "rank"),
-                           *targets = tl_option_find(tl_prdp_options, "targets");
-    if (p->rank != atoi(rank->fallback) || p->alpha > 0 || strcmp(p->targets, targets->fallback) != 0)
-        return tl_err_set(
-            err, TL_USAGE,
-            "--lora brings its own rank, alpha and layers: leave --rank, --alpha and --targets out");
-    return true;
+    const struct tl_lora_shape shape = {p->rank, p->alpha, p->targets, NULL};
+    return tl_lora_start_check(tl_prdp_options, &shape, err);
 }
 
 bool tl_tune_check(struct tl_tune *r, struct tl_err *err)
 {
     const struct tl_tune_params *p = r->p;
     if (!p->model) return tl_err_set(err, TL_USAGE, "--model is missing: the pipeline that is fine-tuned");
+    if (!tl_file_is_folder(p->model))
+        return tl_err_set(err, TL_BAD_INPUT,
+                          "--model %s: there is no such folder; it is a diffusers pipeline, with "
+                          "model_index.json in it",
+                          p->model);
     if (!p->prompts) return tl_err_set(err, TL_USAGE, "--prompts is missing: what is drawn");
     if (p->reward.n == 0)
         return tl_err_set(err, TL_USAGE, "--reward is missing: what is trained on (tiller list rewards)");

@@ -224,8 +224,16 @@ static void test_extras(void **state)
     assert_true(x.n_channels == 2 && x.n_classes[0] == 4 && x.n_classes[1] == 2);
     assert_int_equal(x.labels[(1 * 2 + 0) * 4 + 3], 3);
     tl_caption_extras_finish(&x);
-    refused("", ", \"patch_labels\": [\"0000\"]", "the first picture has 0");
-    refused(", \"patch_labels\": [\"0000\"]", "", "0 rows of patch_labels");
+    /* one without labels has none, whichever comes first */
+    check_ok(extras_of("", ", \"patch_labels\": [\"0002\"]", &x, &err), &err);
+    assert_true(x.n_channels == 1 && x.n_classes[0] == 3 && !tl_caption_extras_labels(&x, 0, 0));
+    assert_int_equal(tl_caption_extras_labels(&x, 1, 0)[3], 2);
+    tl_caption_extras_finish(&x);
+    check_ok(extras_of(", \"patch_labels\": [\"0002\"]", "", &x, &err), &err);
+    assert_true(tl_caption_extras_labels(&x, 0, 0) && !tl_caption_extras_labels(&x, 1, 0));
+    tl_caption_extras_finish(&x);
+    refused(", \"patch_labels\": [\"0000\"]", ", \"patch_labels\": [\"0000\", \"0000\"]",
+            "2 rows of patch_labels, the first picture that has some has 1");
     refused(", \"patch_labels\": [\"00\"]", "", "strings of 4 digits");
     refused(", \"patch_labels\": [\"00x0\"]", "", "'x' is no digit");
     refused(", \"patch_labels\": [7]", "", "strings of 4 digits");
@@ -274,11 +282,37 @@ static void test_models(void **state)
     support_train_fails(&run, TL_USAGE, "--data");
 }
 
+/* From a config the vocabulary is learnt from what can be used, too; and the folder's faults are not the
+ * config's. */
+static void test_vocabulary(void **state)
+{
+    (void)state;
+    char data[600], clip[600], out[600];
+    make_folder("latin");
+    for (int i = 0; i < 4; i++) {
+        write_picture(support_path(place, "latin/%d.png", i), 16, 16, (uint8_t)(50 * i));
+        support_write(support_path(place, "latin/%d.txt", i), i == 1 ? "caf\xe9" : "a red circle");
+    }
+    support_write(support_path(place, "latin/metadata.jsonl"), "{\"file_name\": \"gone.png\"}\n");
+    snprintf(data, sizeof data, "data=%s/latin", place);
+    snprintf(clip, sizeof clip, "model=%s/clip.json", place);
+    snprintf(out, sizeof out, "%s/latin-run", place);
+    struct support_train run = {
+        .method = "contrastive", .options = OPTIONS(data, clip, "batch=2", "steps=1"), .out = out};
+    support_train_fails(&run, TL_PARTIAL, "trained, but 1 of 4 pictures could not be used, and 1 row");
+    support_write(support_path(place, "latin/metadata.jsonl"), "{\"file_name\": \n");
+    snprintf(out, sizeof out, "%s/latin-broken", place);
+    support_train_fails(&run, TL_BAD_INPUT, "latin/metadata.jsonl");
+    struct tl_err err = {0};
+    support_train(&run, &err);
+    assert_null(strstr(err.text, "clip.json"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_corrupt),  cmocka_unit_test(test_fit),
                                        cmocka_unit_test(test_crops),    cmocka_unit_test(test_gathered),
                                        cmocka_unit_test(test_captions), cmocka_unit_test(test_extras),
-                                       cmocka_unit_test(test_models)};
+                                       cmocka_unit_test(test_models),   cmocka_unit_test(test_vocabulary)};
     return cmocka_run_group_tests(tests, setup, support_folder_remove);
 }

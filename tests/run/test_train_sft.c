@@ -427,6 +427,10 @@ static void test_goes_on(void **state)
                   OPTIONS(data_option, "model=" SUPPORT_PIPELINE, "size=64", "steps=0", "batch=4", lora));
     support_train_ok(&same);
     same_tensors(support_path(unet.out, LORA), support_path(same.out, LORA));
+    /* it has its own shape */
+    same = run_of("other-shape", OPTIONS(data_option, "model=" SUPPORT_PIPELINE, "size=64", "alpha=4",
+                                         "targets=to_q", lora));
+    support_train_fails(&same, TL_USAGE, "leave --alpha, --targets out");
 }
 
 /* What trains: a LoRA where there are weights, all of them where there are none or it is asked for. */
@@ -449,6 +453,8 @@ static void test_full(void **state)
     support_train_fails(&run, TL_USAGE, "has no weights, so all are trained");
     run.options = OPTIONS(data_option, "model=" SUPPORT_PIPELINE, "full=true", "rank=4");
     support_train_fails(&run, TL_USAGE, "--full trains all weights, --rank a LoRA");
+    run.options = OPTIONS(data_option, "model=" SUPPORT_PIPELINE, "full=true", "alpha=4");
+    support_train_fails(&run, TL_USAGE, "--alpha shapes a LoRA");
     run.options = OPTIONS(data_option, "model=" SUPPORT_PIPELINE, "targets=nothing");
     support_train_fails(&run, TL_USAGE, "no layer of the UNet ends in");
     run.options = OPTIONS(data_option, "model=" SUPPORT_PIPELINE, "lora=nowhere.safetensors");
@@ -456,6 +462,46 @@ static void test_full(void **state)
     run.options = OPTIONS(data_option, "model=" SUPPORT_PIPELINE, "val-share=0.5", "val-every=0");
     support_train_fails(&run, TL_USAGE, "--val-every 0");
     assert_false(support_exists(support_path(run.out, "config.json")));
+    /* named before a folder is made */
+    run.out = support_path(place, "slip");
+    run.options = OPTIONS("data=nodata", "model=" SUPPORT_PIPELINE);
+    support_train_fails(&run, TL_BAD_INPUT, "--data nodata: there is no such folder");
+    run.options = OPTIONS(data_option, "model=nomodel");
+    support_train_fails(&run, TL_BAD_INPUT, "--model nomodel: there is no such folder");
+    run.options = OPTIONS(data_option, "model=" SUPPORT_PIPELINE, "sample-prompts=none.txt");
+    support_train_fails(&run, TL_BAD_INPUT, "--sample-prompts none.txt: there is no such file");
+    assert_false(support_exists(run.out));
+}
+
+/* Options that do nothing alone are told, with what they need; in company they are not. */
+static void test_partners(void **state)
+{
+    (void)state;
+    static const char *const without[][2] = {
+        {"cycles=4", "--cycles does nothing without --schedule restarts"},
+        {"no-upscale=true", "--fit bucket"},
+        {"bucket-step=8", "--fit bucket"},
+        {"keep-tokens=1", "--shuffle-caption or --tag-dropout"},
+        {"text-targets=q_proj", "--train-text-encoder"},
+        {"val-every=3", "--val-share"},
+        {"sample-every=3", "--sample-prompts"}};
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
+        support_log_start();
+        struct support_train run = run_of("alone", OPTIONS(data_option, "model=" SUPPORT_PIPELINE, "size=64",
+                                                           "dry-run=true", without[i][0]));
+        support_train_ok(&run);
+        assert_non_null(strstr(support_log(), without[i][1]));
+    }
+    support_log_start();
+    struct support_train run =
+        run_of("together", OPTIONS(mixed_option, "model=" SUPPORT_PIPELINE, "size=64", "dry-run=true",
+                                   "cycles=3", "schedule=restarts", "fit=bucket", "bucket-step=16",
+                                   "no-upscale=true", "keep-tokens=1", "tag-dropout=0.1", "steps=14",
+                                   "batch=2", "val-share=0.4", "val-every=3"));
+    support_train_ok(&run);
+    assert_null(strstr(support_log(), "does nothing"));
+    assert_null(strstr(support_log(), "(0 held out"));
+    assert_null(strstr(support_log(), "are 2.0 passes")); /* what is held out is not seen */
 }
 
 /* A broken file is left out, told, and counted at the end: the training itself is whole. */
@@ -469,11 +515,13 @@ static void test_skips(void **state)
         write_picture(support_path(place, "torn/%d.png", i), 16, 16, i);
         support_write(support_path(place, "torn/%d.txt", i), "a red circle");
     }
+    support_write(support_path(place, "torn/metadata.jsonl"), "{\"file_name\": \"gone.png\"}\n");
     support_write(support_path(place, "torn/1.png"), "\x89PNG\r\n\x1a\n and no more");
     snprintf(data, sizeof data, "data=%s/torn", place);
     struct support_train run =
         run_of("torn-run", OPTIONS(data, "model=" SUPPORT_PIPELINE, "size=16", "batch=2", "steps=2"));
-    support_train_fails(&run, TL_PARTIAL, "1 of 3 pictures");
+    support_train_fails(&run, TL_PARTIAL,
+                        "1 of 3 pictures could not be used, and 1 row of metadata names no picture");
     assert_true(support_exists(support_path(run.out, LORA)));
     assert_true(support_exists(support_newest_checkpoint(run.out)));
 }
@@ -484,6 +532,6 @@ int main(void)
                                        cmocka_unit_test(test_snr),      cmocka_unit_test(test_validation),
                                        cmocka_unit_test(test_learns),   cmocka_unit_test(test_resumes),
                                        cmocka_unit_test(test_goes_on),  cmocka_unit_test(test_full),
-                                       cmocka_unit_test(test_skips)};
+                                       cmocka_unit_test(test_partners), cmocka_unit_test(test_skips)};
     return cmocka_run_group_tests(tests, setup, support_folder_remove);
 }
