@@ -170,6 +170,7 @@ static bool score_batch(struct tl_score_work *w, struct batch *b, struct tl_err 
 static bool take(struct tl_score_work *w, struct batch *b, struct tl_score_entry *e, struct tl_err *err)
 {
     struct tl_image *image = &b->image[b->n];
+    if (e->skipped) return true;
     if (!e->prompt && tl_reward_set_needs_prompts(w->reward)) {
         tl_err_set(err, TL_BAD_INPUT, "%s: no prompt is paired with it", e->path);
         return skip(w, e, err);
@@ -237,7 +238,7 @@ char *tl_score_folder(const struct tl_score_params *params, const struct tl_job 
         free(text);
         text = NULL;
     }
-    *out_whole = w.n_scored == w.n;
+    *out_whole = w.n_scored == w.n && w.folder.n_strays == 0;
     tl_reward_set_close(&w.reward);
     tl_prompts_finish(&w.prompts);
     tl_folder_finish(&w.folder);

@@ -29,7 +29,8 @@ struct tl_score_work {
 
 /* ---- score_pairs.c ---- */
 
-/* Finds the pictures and their prompts. */
+/* Finds the pictures and their prompts. What the folder says cannot be used is skipped already; with --strict
+ * it fails. */
 bool tl_score_pair(struct tl_score_work *work, struct tl_err *err);
 
 /* ---- score_report.c ---- */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "metrics/stats.h"
@@ -69,6 +70,15 @@ static void add_skipped(const struct tl_score_work *w, cJSON *rows)
         cJSON *row = tl_listing_row(rows);
         tl_listing_text(row, "file", w->entries[i].name);
         tl_listing_text(row, "reason", w->entries[i].skipped);
+    }
+    for (size_t i = 0; i < w->folder.n_strays; i++) { /* "FILE: line N: ..." */
+        const char *text = w->folder.strays[i], *end = strstr(text, ": line ");
+        struct tl_str file = {0};
+        tl_str_append_n(&file, text, end ? (size_t)(end - text) : strlen(text));
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "file", file.data);
+        tl_listing_text(row, "reason", text);
+        tl_str_finish(&file);
     }
 }
 
@@ -142,7 +152,7 @@ static char *print_text(const struct tl_score_work *w, const struct summary *s, 
     tl_listing_text(out, "folder", w->params->folder);
     tl_listing_text(out, "encoder sha256", *s->about.sha256 ? s->about.sha256 : NULL);
     tl_listing_text(out, "csv", w->params->csv);
-    if (w->n_scored < w->n) add_skipped(w, tl_listing_array(out, "skipped"));
+    if (w->n_scored < w->n || w->folder.n_strays) add_skipped(w, tl_listing_array(out, "skipped"));
     return tl_listing_print(out, "tiller.score/1", false, err);
 }
 

@@ -2,6 +2,9 @@
  * damaged pictures, the report's three forms, what is refused. */
 #include "support/check.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <tiller/interrupt.h>
 #include <tiller/score.h>
 
@@ -236,6 +239,40 @@ static void test_damage(void **state)
     cJSON_Delete(array);
 }
 
+/* What the folder itself says cannot be used is one line each, also for a reward that reads no prompts. */
+static void test_folder_faults(void **state)
+{
+    static const char *const files[] = {"fifo.png", "gone.png", "latin.png", "metadata.jsonl"};
+    struct tl_err err = {0};
+    cJSON *array;
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s", support_path(*state, "faults"));
+    check_ok(tl_file_make_folder(folder, &err), &err);
+    draw(support_path(folder, "good.png"), "a red circle", NULL);
+    draw(support_path(folder, "other.png"), "a blue square", NULL);
+    draw(support_path(folder, "latin.png"), "a red circle", NULL);
+    support_write(support_path(folder, "latin.txt"), "caf\xe9");
+    support_write(support_path(folder, "metadata.jsonl"), "{\"file_name\": \"stray.png\"}\n");
+    assert_int_equal(mkfifo(support_path(folder, "fifo.png"), 0600), 0);
+    assert_int_equal(symlink("nowhere.png", support_path(folder, "gone.png")), 0);
+    struct tl_score_params p = {.reward = "jpeg", .folder = folder};
+    cJSON *row = score_json(p, false, &array);
+    assert_true(number(row, "n") == 2);
+    const cJSON *skipped = tl_json_get(row, "skipped");
+    assert_int_equal(cJSON_GetArraySize(skipped), 4);
+    for (int i = 0; i < 4; i++) {
+        const char *file = tl_json_get(cJSON_GetArrayItem(skipped, i), "file")->valuestring;
+        if (!strstr(file, files[i])) fail_msg("%s", file);
+    }
+    assert_non_null(strstr(tl_json_get(cJSON_GetArrayItem(skipped, 3), "reason")->valuestring, "stray.png"));
+    cJSON_Delete(array);
+    char *text = score_ok(&p, false);
+    assert_non_null(strstr(text, "stray.png"));
+    free(text);
+    p.strict = true;
+    score_fails(&p, TL_BAD_INPUT, "stray.png");
+}
+
 /* More pictures than one batch holds. */
 static void test_many(void **state)
 {
@@ -301,6 +338,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_clip, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_prompts, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_damage, support_folder_make, support_folder_remove),
+        cmocka_unit_test_setup_teardown(test_folder_faults, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_many, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_refusals, support_folder_make, support_folder_remove),
     };
