@@ -59,11 +59,19 @@ static double *running_mean(const double *y, size_t n)
     return mean;
 }
 
-/* Keeps the lowest and the highest point of each stretch, in their order. */
+static void move_point(struct line *l, size_t from, size_t to)
+{
+    l->x[to] = l->x[from];
+    l->y[to] = l->y[from];
+    if (l->e) l->e[to] = l->e[from];
+    if (l->mean) l->mean[to] = l->mean[from];
+}
+
+/* Keeps the lowest and the highest point of each stretch, in their order, and the last one of all. */
 static void thin(struct line *l)
 {
     if (l->n <= 2 * STRETCHES) return;
-    size_t kept = 0;
+    size_t kept = 0, end = 0;
     for (size_t s = 0; s < STRETCHES; s++) {
         size_t a = s * l->n / STRETCHES, b = (s + 1) * l->n / STRETCHES, low = a, high = a;
         for (size_t i = a; i < b; i++) {
@@ -71,13 +79,10 @@ static void thin(struct line *l)
             if (l->y[i] > l->y[high]) high = i;
         }
         size_t pair[2] = {low < high ? low : high, low < high ? high : low};
-        for (int k = 0; k < (low == high ? 1 : 2); k++, kept++) {
-            l->x[kept] = l->x[pair[k]];
-            l->y[kept] = l->y[pair[k]];
-            if (l->e) l->e[kept] = l->e[pair[k]];
-            if (l->mean) l->mean[kept] = l->mean[pair[k]];
-        }
+        for (int k = 0; k < (low == high ? 1 : 2); k++) move_point(l, pair[k], kept++);
+        end = pair[1];
     }
+    if (end != l->n - 1) move_point(l, l->n - 1, kept++);
     l->n = kept;
 }
 

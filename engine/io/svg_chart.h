@@ -39,7 +39,8 @@ struct tl_svg_chart {
     double x_lo, x_hi; /* the axis holds at least these; equal: only the data */
     bool percent;      /* values are shares */
 };
-/* Long series are thinned: of each of some hundred stretches the lowest and the highest point stay. */
+/* Long series are thinned: of each of some hundred stretches the lowest and the highest point stay, and
+ * the last point of all. */
 void tl_svg_chart(struct tl_str *out, const struct tl_svg_chart *chart);
 
 /* A legend: one entry a series that has points. */

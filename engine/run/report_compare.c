@@ -60,7 +60,8 @@ static const struct {
              {"diversity", "eval_others", "diversity"},
              {"clip fraction", "train", "clip_fraction"},
              {"loss", "train", "loss"},
-             {"validation loss", "validation", "loss"}};
+             {"validation loss", "validation", "loss"},
+             {"validation mse", "validation", "mse"}};
 enum { N_CHANGES = sizeof changes / sizeof *changes, N_LASTS = sizeof lasts / sizeof *lasts };
 
 static bool any_last(const struct tl_report_run *runs, size_t n, size_t k)

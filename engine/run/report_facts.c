@@ -298,9 +298,7 @@ static size_t list_adapters(struct tl_str *out, struct tl_report_run *r, const c
         if (!tl_str_ends(names[i], ".safetensors")) continue;
         shown++;
         tl_str_append(out, "<li><code>");
-        tl_html_text(out, r->name);
-        tl_str_append(out, "/");
-        tl_html_text(out, folder);
+        tl_html_text(out, path);
         tl_str_append(out, "/");
         tl_html_text(out, names[i]);
         tl_str_append(out, "</code> ");
@@ -335,17 +333,24 @@ void tl_report_results(struct tl_str *out, struct tl_report_run *r)
 {
     struct tl_str list = {0};
     struct tl_arena *a = &r->arena;
-    const char *model = tl_path_join_in(a, r->path, "model"), *name = quoted(a, r->name),
+    const char *model = tl_path_join_in(a, r->path, "model"),
                *base = quoted(a, *tl_report_config(r, "model") ? tl_report_config(r, "model") : "MODEL");
     size_t adapters = list_adapters(&list, r, "lora", "the last LoRA"),
            best = list_adapters(&list, r, "lora-best", "the LoRA of the best reading");
-    const char *folder = best ? "lora-best" : "lora",
-               *lora = tl_arena_printf(a, "%s/%s/pytorch_lora_weights.safetensors", name, folder);
-    bool has_model = model && tl_file_is_folder(model);
+    const char *folder = tl_path_join_in(a, r->path, best ? "lora-best" : "lora"),
+               *lora = folder ? tl_path_join_in(a, folder, "pytorch_lora_weights.safetensors") : NULL,
+               *clip = model ? tl_arena_printf(a, "clip:%s", model) : NULL;
+    if (!lora || !clip) {
+        out->failed = true;
+        tl_str_finish(&list);
+        return;
+    }
+    lora = quoted(a, lora);
+    bool has_model = tl_file_is_folder(model);
     if (has_model) {
         tl_str_append(&list, "<li><code>");
-        tl_html_text(&list, r->name);
-        tl_str_append(&list, "/model</code> the model, a diffusers folder</li>\n");
+        tl_html_text(&list, model);
+        tl_str_append(&list, "</code> the model, a diffusers folder</li>\n");
     }
     if (list.len) {
         tl_str_append(out, "<section><h2>Use the results</h2><ul>\n");
@@ -359,17 +364,17 @@ void tl_report_results(struct tl_str *out, struct tl_report_run *r)
             command(out, "In Python:",
                     tl_arena_printf(a,
                                     "pipe = diffusers.DiffusionPipeline.from_pretrained(\"%s\")\n"
-                                    "pipe.load_lora_weights(\"%s/%s\")",
-                                    tl_report_config(r, "model"), r->name, folder));
+                                    "pipe.load_lora_weights(\"%s\")",
+                                    tl_report_config(r, "model"), folder));
             command(out, "Baked into the model, or in another form:",
                     tl_arena_printf(a,
                                     "tiller merge --model %s --lora %s -o merged/\n"
                                     "tiller convert %s --format kohya -o lora.safetensors",
                                     base, lora, lora));
         } else if (strcmp(tl_report_config(r, "method"), "contrastive") == 0) {
-            command(out, "As a reward:", tl_arena_printf(a, "tiller score clip:%s/model FOLDER", name));
+            command(out, "As a reward:", tl_arena_printf(a, "tiller score %s FOLDER", quoted(a, clip)));
         } else {
-            command(out, "What is in it:", tl_arena_printf(a, "tiller inspect %s/model", name));
+            command(out, "What is in it:", tl_arena_printf(a, "tiller inspect %s", quoted(a, model)));
         }
         tl_str_append(out, "</section>\n");
     }

@@ -251,7 +251,6 @@ bool tl_task_sft_create(struct tl_device *device, const struct tl_job *job,
                             .grads = s->grads,
                             .metrics = {"loss", "mse"},
                             .gradient = gradient,
-                            .validation = TL_SFT_VALIDATION,
                             .validate = s->data.n_held_out ? tl_sft_validate : NULL,
                             .sample = s->prompts.n ? tl_sft_sample : NULL,
                             .save = tl_sft_save,
@@ -260,5 +259,6 @@ bool tl_task_sft_create(struct tl_device *device, const struct tl_job *job,
                             .n_skipped = (size_t)s->data.n_skipped,
                             .n_strays = s->data.folder.n_strays,
                             .destroy = tl_sft_destroy};
+    tl_sft_validation_names(s, out->validation);
     return true;
 }

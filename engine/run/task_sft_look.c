@@ -25,6 +25,13 @@ static void fill_row(struct tl_sft *s, int j, int i, uint32_t sample, uint32_t k
     s->t[j] = (float)time;
 }
 
+void tl_sft_validation_names(const struct tl_sft *s, const char *out[TL_TASK_METRICS])
+{
+    static const char *const loss[] = {"loss", "loss_t1", "loss_t2", "loss_t3", "loss_t4"},
+                             *const mse[] = {"mse", "mse_t1", "mse_t2", "mse_t3", "mse_t4"};
+    for (int k = 0; k <= TL_SFT_STRATA; k++) out[k] = s->p.snr_gamma > 0 ? mse[k] : loss[k];
+}
+
 static bool run_rows(struct tl_sft *s, struct tl_exec *e, struct tl_err *err)
 {
     return tl_exec_write(e, "sample", s->x, err) && tl_exec_write(e, "timestep", s->t, err) &&

@@ -106,10 +106,8 @@ bool tl_sft_contexts(struct tl_sft *s, const int *pictures, const struct tl_rng_
 
 /* ---- task_sft_look.c ---- */
 enum { TL_SFT_STRATA = 4 };
-#define TL_SFT_VALIDATION                                                                                    \
-    {                                                                                                        \
-        "loss", "loss_t1", "loss_t2", "loss_t3", "loss_t4"                                                   \
-    }
+/* What it reports is never weighted: where the training loss is, it has the name of the training's mse. */
+void tl_sft_validation_names(const struct tl_sft *s, const char *out[TL_TASK_METRICS]);
 bool tl_sft_validate(void *self, struct tl_store *weights, double out[TL_TASK_METRICS], struct tl_err *err);
 /* ---- task_sft_sample.c ---- */
 bool tl_sft_sample(void *self, struct tl_store *weights, const char *folder, struct tl_err *err);

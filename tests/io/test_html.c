@@ -218,6 +218,7 @@ static void test_thin(void **state)
         y[i] = 1 + 0.1 * sin(i * 0.37);
     }
     y[54321] = 7.125;
+    y[N - 1] = 1.0525; /* neither the lowest nor the highest at the end */
     const struct tl_svg_series series = {.name = "loss", .x = x, .y = y, .n = N, .smooth = true};
     struct tl_str out = {0};
     tl_svg_chart(
@@ -226,6 +227,10 @@ static void test_thin(void **state)
     assert_true(out.len < 40000);
     assert_non_null(strstr(out.data, " 54321 "));
     assert_non_null(strstr(out.data, " 7.125 "));
+    assert_non_null(strstr(out.data, " 99999\" data-y="));
+    assert_non_null(strstr(out.data, " 1.0525\">"));
+    const char *label = strstr(out.data, "class=\"end ");
+    assert_true(label && strncmp(strchr(label, '>') + 1, "1.05", 4) == 0);
     assert_int_equal(count(out.data, "class=\"raw\""), 1);
     assert_int_equal(count(out.data, "class=\"l\""), 1);
     assert_int_equal(count(out.data, "<circle"), 0);

@@ -287,9 +287,11 @@ static void test_validation(void **state)
     check_ok(b.task.validate(b.task.self, b.task.weights, other, &err), &err);
     assert_true(other[0] != first[0]);
     bench_close(&b);
-    /* another seed, batch and course of training: the same question */
+    /* another seed, batch, weights of the loss and course of training: the same question */
     p.batch = 3;
+    p.snr_gamma = 5;
     bench_open(&b, &p, false);
+    assert_string_equal(b.task.validation[0], "mse"); /* beside the training's, not its weighted loss */
     b.job.seed = 77;
     check_ok(b.task.validate(b.task.self, b.task.weights, again, &err), &err);
     for (int i = 0; i < 5; i++) check_near(again[i], first[i], 1e-6);
