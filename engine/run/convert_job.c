@@ -6,9 +6,9 @@
 #include "io/file.h"
 #include "models/lora_known.h"
 #include "run/listing.h"
+#include "run/lora_arg.h"
 
 static const char *const forms[] = {"diffusers", "peft", "kohya", NULL};
-static const char *const dtypes[] = {"as-is", "f32", "f16", "bf16", NULL};
 
 const struct tl_option tl_convert_options[] = {
     TL_OPTION_ENUM(struct tl_convert_params, form, 'f', "format", "diffusers", forms, "the form to write"),
@@ -16,7 +16,8 @@ const struct tl_option tl_convert_options[] = {
                      "the model that the LoRA is for; without it SD 1, SD 2 or SDXL, by the file's shapes"),
     TL_OPTION_STRING(struct tl_convert_params, part, 0, "part", NULL, "NAME",
                      "keep one component's adapters: unet, text_encoder, text_encoder_2"),
-    TL_OPTION_ENUM(struct tl_convert_params, dtype, 0, "dtype", "as-is", dtypes, "numbers in the file"),
+    TL_OPTION_ENUM(struct tl_convert_params, dtype, 0, "dtype", "as-is", tl_lora_dtype_choices,
+                   "numbers in the file"),
     TL_OPTION_STRING(struct tl_convert_params, out, 'o', "out", NULL, "FILE_OR_FOLDER",
                      "a .safetensors file; for peft, and if you like for diffusers, a folder"),
     {0},

@@ -6,6 +6,8 @@
 
 #include "io/file.h"
 
+const char *const tl_lora_dtype_choices[] = {"as-is", "f32", "f16", "bf16", NULL};
+
 bool tl_lora_arg_parse(const char *text, struct tl_arena *arena, struct tl_lora_arg *out, struct tl_err *err)
 {
     const char *at = strrchr(text, '@');

@@ -1,4 +1,4 @@
-/* FILE[@SCALE]: how an adapter is named on the command line. */
+/* What verbs on LoRA files share: FILE[@SCALE] as an adapter is named, and the choices of --dtype. */
 #ifndef TL_RUN_LORA_ARG_H
 #define TL_RUN_LORA_ARG_H
 
@@ -7,6 +7,9 @@
 #include <tiller/err.h>
 
 #include "base/arena.h"
+
+/* Numbers in the files that are written: as-is, f32, f16, bf16; ends at NULL. */
+extern const char *const tl_lora_dtype_choices[];
 
 struct tl_lora_arg {
     const char *path; /* in the arena; a file or a folder that exists */

@@ -10,8 +10,6 @@
 #include "run/lora_arg.h"
 #include "run/merge_parts.h"
 
-static const char *const dtypes[] = {"as-is", "f32", "f16", "bf16", NULL};
-
 const struct tl_option tl_merge_options[] = {
     TL_OPTION_STRING(struct tl_merge_params, model, 'm', "model", NULL, "FOLDER",
                      "a diffusers pipeline (model_index.json)"),
@@ -19,7 +17,7 @@ const struct tl_option tl_merge_options[] = {
                       "an adapter (diffusers, kohya or PEFT); repeat it for more"),
     TL_OPTION_STRING(struct tl_merge_params, out, 'o', "out", NULL, "FOLDER",
                      "the new pipeline; a folder that is new or empty"),
-    TL_OPTION_ENUM(struct tl_merge_params, dtype, 0, "dtype", "as-is", dtypes,
+    TL_OPTION_ENUM(struct tl_merge_params, dtype, 0, "dtype", "as-is", tl_lora_dtype_choices,
                    "numbers in the files of weights; as-is: as each tensor is stored"),
     {0},
 };
@@ -75,7 +73,7 @@ static bool read_loras(struct merge *m, struct tl_err *err)
 {
     if (!tl_lora_layouts_of(m->params->model, &m->layouts, err)) return false;
     for (size_t i = 0; i < m->params->lora.n; i++) {
-        if (!tl_lora_file_read(m->args[i].path, &m->layouts.model, &m->files[i], err)) return false;
+        if (!tl_lora_file_read_whole(m->args[i].path, &m->layouts.model, &m->files[i], err)) return false;
         m->loras.n = i + 1;
     }
     m->loras.files = m->files;
@@ -149,7 +147,7 @@ static cJSON *report(const struct merge *m)
     }
     for (int c = 0; c < TL_LORA_PARTS; c++)
         if (m->merged[c]) tl_listing_format(out, components[c].folder, "%zu weights changed", m->merged[c]);
-    tl_listing_text(out, "dtype", dtypes[m->params->dtype]);
+    tl_listing_text(out, "dtype", tl_lora_dtype_choices[m->params->dtype]);
     tl_listing_number(out, "seconds", tl_clock_s() - m->start);
     return out;
 }

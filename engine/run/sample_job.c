@@ -76,6 +76,7 @@ struct sample {
     double start;
     struct tl_progress_meter meter;
     size_t batch_first; /* of the batch under way */
+    size_t left_out;    /* tensors of LoRAs that fit nothing */
 };
 
 static bool check_options(const struct tl_sample_params *p, struct tl_err *err)
@@ -110,7 +111,8 @@ static bool open_model(struct sample *s, struct tl_err *err)
         return tl_err_set(err, TL_BAD_INPUT, "%s/model_index.json: _guidance_scale must not be negative",
                           s->params->model);
     for (size_t i = 0; i < s->inputs.n_loras; i++)
-        if (!tl_pipeline_merge_lora(s->pipeline, s->inputs.loras[i].path, s->inputs.loras[i].scale, err))
+        if (!tl_pipeline_merge_lora(s->pipeline, s->inputs.loras[i].path, s->inputs.loras[i].scale,
+                                    &s->left_out, err))
             return false;
     return true;
 }
@@ -282,6 +284,7 @@ static cJSON *report(const struct sample *s)
     double seconds = tl_clock_s() - s->start;
     tl_listing_text(out, "out", s->params->out);
     tl_listing_count(out, "pictures", s->inputs.n);
+    if (s->left_out) tl_listing_count(out, "left_out", s->left_out);
     tl_listing_format(out, "size", "%dx%d", s->settings.width, s->settings.height);
     tl_listing_format(out, "sampler", "%s, %d steps, eta %g, guidance %g", s->settings.sampler,
                       s->params->steps, s->params->eta, s->params->guidance);
@@ -295,7 +298,8 @@ static cJSON *report(const struct sample *s)
     return out;
 }
 
-char *tl_sample(const struct tl_sample_params *params, const struct tl_job *job, struct tl_err *err)
+char *tl_sample(const struct tl_sample_params *params, const struct tl_job *job, bool *out_whole,
+                struct tl_err *err)
 {
     struct sample s = {.own = *params, .job = job};
     s.params = params = &s.own; /* the guidance may become the model's */
@@ -304,6 +308,7 @@ char *tl_sample(const struct tl_sample_params *params, const struct tl_job *job,
     bool ok = check_options(params, err) && tl_sample_inputs_read(params, &s.inputs, err) &&
               open_model(&s, err) && set_size(&s, err) && plan(&s, err) && draw_all(&s, err);
     char *text = ok ? tl_listing_print(report(&s), "tiller.sample/1", params->json, err) : NULL;
+    *out_whole = s.left_out == 0;
     tl_sample_output_finish(&s.output);
     tl_encoding_finish(&s.prompts);
     tl_encoding_finish(&s.negative);

@@ -220,7 +220,8 @@ void tl_pipeline_close(struct tl_pipeline **p_ptr)
     *p_ptr = NULL;
 }
 
-bool tl_pipeline_merge_lora(struct tl_pipeline *p, const char *path, double factor, struct tl_err *err)
+bool tl_pipeline_merge_lora(struct tl_pipeline *p, const char *path, double factor, size_t *left_out,
+                            struct tl_err *err)
 {
     struct tl_component *parts[TL_LORA_PARTS] = {p->unet, p->text[0], p->text[1]};
     struct tl_lora_model model = {{0}};
@@ -230,6 +231,7 @@ bool tl_pipeline_merge_lora(struct tl_pipeline *p, const char *path, double fact
     for (int i = 0; ok && i < TL_LORA_PARTS; i++)
         if (parts[i]) ok = tl_lora_file_merge(&file, i, parts[i]->store, factor, err);
     if (ok) tl_pipeline_forget_prompts(p);
+    if (ok && left_out) *left_out += file.n_unmatched;
     if (!ok) tl_err_add(err, "LoRA %s", path);
     tl_lora_file_finish(&file);
     return ok;

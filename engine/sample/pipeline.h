@@ -69,8 +69,9 @@ void tl_pipeline_forget_prompts(struct tl_pipeline *pipeline);
  * and the pipeline cannot be saved. */
 void tl_pipeline_free_text(struct tl_pipeline *pipeline);
 
-/* Adds factor times a LoRA file to the weights of all components that it changes. */
-bool tl_pipeline_merge_lora(struct tl_pipeline *pipeline, const char *path, double factor,
+/* Adds factor times a LoRA file to the weights of all components that it changes. Tensors that fit nothing
+ * are left out, told in a warning and added to *left_out (or NULL). */
+bool tl_pipeline_merge_lora(struct tl_pipeline *pipeline, const char *path, double factor, size_t *left_out,
                             struct tl_err *err);
 
 /* Latents of a picture: height and width in pixels to rows and columns; false where they are no multiples of

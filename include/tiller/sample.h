@@ -36,8 +36,10 @@ struct tl_sample_params {
 
 extern const struct tl_option tl_sample_options[]; /* fills the params; not `json` */
 
-/* A report that the caller frees. Codes: TL_USAGE, TL_BAD_INPUT, TL_OUTPUT, TL_DEVICE, TL_NUMERIC;
+/* A report that the caller frees. *out_whole: false where tensors of a LoRA fit nothing of the model and were
+ * left out, which was told (tl_log). Codes: TL_USAGE, TL_BAD_INPUT, TL_OUTPUT, TL_DEVICE, TL_NUMERIC;
  * TL_INTERRUPTED after finished pictures and their metadata are written. */
-char *tl_sample(const struct tl_sample_params *params, const struct tl_job *job, struct tl_err *err);
+char *tl_sample(const struct tl_sample_params *params, const struct tl_job *job, bool *out_whole,
+                struct tl_err *err);
 
 #endif

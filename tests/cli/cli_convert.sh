@@ -51,6 +51,10 @@ prints 'format +diffusers'
 # merged: the picture is the one that the LoRAs give
 expect 0 merge --model "$model" --lora "$lora" -o "$tmp/m/"
 prints '^unet +32 weights changed'
+expect 0 merge --model "$model" --lora "$lora" -o "$tmp/m0" -q --json
+prints '"schema": "tiller.merge/1"'
+expect 0 convert "$lora" --format kohya --model "$model" -o "$tmp/q.safetensors" -q --json
+prints '"schema": "tiller.convert/1"'
 rm -rf "$tmp/b"
 expect 0 sample $draw --model "$tmp/m" -o "$tmp/b"
 check 'merged draws as with --lora' "$tool" pixels "$tmp/a/00001.png" "$tmp/b/00001.png" 0

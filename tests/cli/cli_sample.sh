@@ -35,7 +35,7 @@ expect 4 sample $common --prompt "a red circle" -n 3 --init-latents "$tmp/l.safe
 
 # files of prompts
 printf 'a red circle\n\na blue square\n' >"$tmp/p.txt"
-expect 0 sample $common --prompts "$tmp/p.txt" -o "$tmp/h" --json
+expect 0 sample $common --prompts "$tmp/p.txt" -o "$tmp/h" -q --json # quiet, but for what was asked for
 prints '"schema": "tiller.sample/1"'
 printf '{"prompt": "a red circle", "note": 5}\n' >"$tmp/p.jsonl"
 expect 0 sample $common --prompts "$tmp/p.jsonl" -o "$tmp/i"

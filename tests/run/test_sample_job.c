@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <tiller/interrupt.h>
+#include <tiller/merge.h>
 #include <tiller/sample.h>
 
 #include "io/file.h"
@@ -46,15 +47,18 @@ static struct tl_sample_params settings(const char *out)
 static void sample_ok(const struct tl_sample_params *p)
 {
     struct tl_err err = {0};
-    char *report = tl_sample(p, &job, &err);
+    bool whole;
+    char *report = tl_sample(p, &job, &whole, &err);
     if (!report) fail_msg("%s", err.text);
+    assert_true(whole);
     free(report);
 }
 
 static void sample_fails(const struct tl_sample_params *p, enum tl_code code, const char *says)
 {
     struct tl_err err = {0};
-    assert_null(tl_sample(p, &job, &err));
+    bool whole;
+    assert_null(tl_sample(p, &job, &whole, &err));
     if (err.code != code || !strstr(err.text, says))
         fail_msg("code %d, '%s'; expected %d, '%s'", err.code, err.text, code, says);
 }
@@ -278,18 +282,19 @@ static void test_interrupt(void **state)
     (void)state;
     struct tl_sample_params p = settings(in_folder("h"));
     struct tl_job stopped = job;
+    bool whole;
     struct tl_err err = {0};
     p.n = 100;
     p.batch = 2;
     stopped.progress = stop_after_two;
     tl_interrupt_request();
-    assert_null(tl_sample(&p, &stopped, &err));
+    assert_null(tl_sample(&p, &stopped, &whole, &err));
     tl_interrupt_clear();
     assert_int_equal(err.code, TL_INTERRUPTED);
     assert_false(tl_file_exists(in_folder("h/metadata.jsonl")));
     tl_err_clear(&err);
     p.n = 3000;
-    assert_null(tl_sample(&p, &stopped, &err));
+    assert_null(tl_sample(&p, &stopped, &whole, &err));
     tl_interrupt_clear();
     assert_int_equal(err.code, TL_INTERRUPTED);
     size_t n = 0, rows = 0;
@@ -305,6 +310,54 @@ static int remove_one(const char *path, const struct stat *s, int kind, struct F
     (void)kind;
     (void)f;
     return remove(path);
+}
+
+/* The fixture's LoRA with a matrix more, of a layer that no model has. */
+static void write_foreign(const char *path)
+{
+    static const float zeros[8];
+    struct tl_err err = {0};
+    struct tl_st_file *st =
+        tl_st_open(TL_SOURCE_DIR "/tests/fixtures/lora_sd1/pytorch_lora_weights.safetensors", &err);
+    if (!st) fail_msg("%s", err.text);
+    size_t n = tl_st_count(st);
+    struct tl_st_item *items = calloc(n + 1, sizeof *items);
+    for (size_t i = 0; i < n; i++) {
+        const struct tl_st_tensor *t = tl_st_at(st, i);
+        items[i] = (struct tl_st_item){.name = t->name, .dtype = t->dtype, .rank = t->rank, .data = t->data};
+        for (unsigned d = 0; d < t->rank; d++) items[i].shape[d] = t->shape[d];
+    }
+    items[n] = (struct tl_st_item){.name = "unet.no.such.layer.lora_A.weight",
+                                   .dtype = TL_ST_F32,
+                                   .rank = 2,
+                                   .shape = {1, 8},
+                                   .data = zeros};
+    check_ok(tl_st_write(path, items, n + 1, &(struct tl_st_write_params){0}, &err), &err);
+    free(items);
+    tl_st_close(&st);
+}
+
+/* What fits nothing: pictures are drawn, and the job says that it left something out; a merge is refused. */
+static void test_foreign_tensors(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    const char *path = in_folder("foreign.safetensors"), *const lora[] = {path};
+    bool whole = true;
+    write_foreign(path);
+    struct tl_sample_params p = settings(in_folder("foreign"));
+    p.lora = (struct tl_strings){lora, 1};
+    char *text = tl_sample(&p, &job, &whole, &err);
+    if (!text) fail_msg("%s", err.text);
+    assert_false(whole);
+    assert_non_null(strstr(text, "left_out"));
+    free(text);
+    const struct tl_merge_params m = {
+        .model = PIPELINE, .lora = {lora, 1}, .out = in_folder("foreign-merged")};
+    assert_null(tl_merge(&m, &job, &err));
+    assert_int_equal(err.code, TL_BAD_INPUT);
+    assert_non_null(strstr(err.text, "no.such.layer"));
+    assert_false(tl_file_exists(m.out));
 }
 
 static int set_up(void **state)
@@ -327,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_what_files_say),
         cmocka_unit_test(test_one_picture_alone),
         cmocka_unit_test(test_lora_and_its_scale),
+        cmocka_unit_test(test_foreign_tensors),
         cmocka_unit_test(test_size),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_interrupt),

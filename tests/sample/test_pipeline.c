@@ -385,8 +385,9 @@ static void test_lora(void **state)
     struct tl_st_file *lora_io = tl_st_open(TL_SOURCE_DIR "/tests/fixtures/lora_wide/io.safetensors", &err);
     float nchw[2 * DIM], x[2 * DIM], out[2 * DIM], want[2 * DIM], context[2 * 7 * 8], t[2];
     if (!p || !lora_io) fail_msg("%s", err.text);
-    check_ok(tl_pipeline_merge_lora(p, TL_SOURCE_DIR "/tests/fixtures/lora_wide/kohya.safetensors", 1, &err),
-             &err);
+    check_ok(
+        tl_pipeline_merge_lora(p, TL_SOURCE_DIR "/tests/fixtures/lora_wide/kohya.safetensors", 1, NULL, &err),
+        &err);
     check_ok(tl_st_to_f32(tl_st_find(lora_io, "sample"), nchw, &err) &&
                  tl_st_to_f32(tl_st_find(lora_io, "timestep"), t, &err) &&
                  tl_st_to_f32(tl_st_find(lora_io, "encoder_hidden_states"), context, &err),
@@ -402,7 +403,7 @@ static void test_lora(void **state)
                              &(struct tl_condition){.context = context}, 1, out, &err),
              &err);
     assert_true(check_rel_l2(out, want, 2 * DIM) < 1e-4);
-    assert_false(tl_pipeline_merge_lora(p, PIPELINE "/io.safetensors", 1, &err));
+    assert_false(tl_pipeline_merge_lora(p, PIPELINE "/io.safetensors", 1, NULL, &err));
     assert_int_equal(err.code, TL_BAD_INPUT);
     tl_denoiser_destroy(&d);
     tl_st_close(&lora_io);

@@ -31,7 +31,7 @@ static enum tl_code run(const struct cli_call *call, struct tl_err *err)
     if (!params.input) return tl_err_set(err, TL_USAGE, "forward needs --input FILE"), TL_USAGE;
     if (!params.output) return tl_err_set(err, TL_USAGE, "forward needs -o FILE"), TL_USAGE;
     char *report = tl_forward_file(&params, &call->job, err);
-    bool ok = report && (call->common->quiet || cli_print(report, err));
+    bool ok = report && ((call->common->quiet && !params.json) || cli_print(report, err));
     free(report);
     return ok ? TL_OK : err->code;
 }

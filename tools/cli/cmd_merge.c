@@ -10,7 +10,7 @@ static enum tl_code run(const struct cli_call *call, struct tl_err *err)
 {
     params.json = call->common->json;
     char *report = tl_merge(&params, &call->job, err);
-    bool ok = report && (call->common->quiet || cli_print(report, err));
+    bool ok = report && ((call->common->quiet && !params.json) || cli_print(report, err));
     free(report);
     return ok ? TL_OK : err->code;
 }

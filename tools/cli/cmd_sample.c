@@ -9,11 +9,13 @@ static struct tl_sample_params params;
 static enum tl_code run(const struct cli_call *call, struct tl_err *err)
 {
     params.json = call->common->json;
-    char *report = tl_sample(&params, &call->job, err);
+    bool whole;
+    char *report = tl_sample(&params, &call->job, &whole, err);
     cli_progress_end();
-    bool ok = report && (call->common->quiet || cli_print(report, err));
+    bool ok = report && ((call->common->quiet && !params.json) || cli_print(report, err));
     free(report);
-    return ok ? TL_OK : err->code;
+    if (!ok) return err->code;
+    return whole ? TL_OK : TL_PARTIAL;
 }
 
 const struct cli_verb cli_sample = {

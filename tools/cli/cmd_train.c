@@ -172,7 +172,7 @@ static bool is_through(const struct cli_call *call, const char *folder)
 static bool report(const struct cli_call *call, const char *folder, bool was_through, struct tl_err *err)
 {
     char line[4200];
-    if (call->common->quiet || is_set(call, "dry-run")) return true;
+    if ((call->common->quiet && !call->common->json) || is_set(call, "dry-run")) return true;
     snprintf(line, sizeof line, "%s was through already: %lld %s; it goes further with --%s N\n", folder,
              (long long)tl_train_saved_step(folder), unit(call), unit(call));
     if (was_through && !call->common->json && !cli_print(line, err)) return false;
