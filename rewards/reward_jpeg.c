@@ -21,7 +21,7 @@ static struct tl_reward *jpeg_open(const struct tl_reward_env *env, const char *
 {
     (void)env;
     bool incompressible = arg && strcmp(arg, "incompressible") == 0;
-    if (arg && !incompressible && strcmp(arg, "compressible") != 0) {
+    if (arg && *arg && !incompressible && strcmp(arg, "compressible") != 0) {
         tl_err_set(err, TL_USAGE,
                    "'%s' is no variant; there are jpeg (or jpeg:compressible: small files are good) and "
                    "jpeg:incompressible",

@@ -26,9 +26,9 @@ struct tl_folder_item {
     const char *name;    /* relative to the folder */
     const char *caption; /* UTF-8, outer white space cut; NULL where there is none */
     const char *json; /* the metadata row as it stands in the file, a JSON object; NULL where there is none */
-    const char *trouble; /* why it cannot be used, a line that names the file; NULL: nothing is known */
-    int repeats;         /* N of N_name, else 1 */
-    bool has_row;        /* some metadata file names it */
+    const char *trouble;  /* why it cannot be used, a line that names the file; NULL: nothing is known */
+    int repeats;          /* N of N_name, else 1 */
+    const char *metadata; /* path of the metadata file that has a row for it; NULL: none has */
 };
 
 struct tl_folder {

@@ -61,9 +61,15 @@ static bool find_item(struct rows *rows, const char *file, struct tl_folder_item
     if (!key.name) return tl_folder_no_memory(rows->r);
     *out = bsearch(&key, f->items, f->n, sizeof *f->items, by_name);
     if (!*out) return add_stray(rows, file);
-    if ((*out)->has_row) return refuse(rows, ": a second row for it", file);
-    (*out)->has_row = true;
-    return true;
+    const char *other = (*out)->metadata;
+    (*out)->metadata = rows->path;
+    if (!other) return true;
+    if (strcmp(other, rows->path) == 0) return refuse(rows, ": a second row for it", file);
+    return tl_err_set(
+        rows->r->err, TL_BAD_INPUT,
+        "%s: line %zu: file_name \"%.200s\": a second row for it, %s has one: leave its row in one "
+        "of them, or remove the file that is not meant",
+        rows->path, rows->line, file, other);
 }
 
 static bool take_json_row(struct rows *rows, const cJSON *row, const char *text, size_t n)

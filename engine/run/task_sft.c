@@ -103,6 +103,9 @@ bool tl_sft_check(const struct tl_supervised_params *p, struct tl_err *err)
     if ((int64_t)p->batch * p->accumulate > 1 << 20)
         return tl_err_set(err, TL_USAGE, "--batch %d times --accumulate %d: at most %d pictures an update",
                           p->batch, p->accumulate, 1 << 20);
+    if (p->sample_guidance < 0 && p->sample_guidance != -1)
+        return tl_err_set(err, TL_USAGE, "--sample-guidance %g: 0 or more, or -1 for what the model names",
+                          p->sample_guidance);
     if (p->val_share > 0 && p->val_every == 0)
         return tl_err_set(err, TL_USAGE, "--val-share holds pictures out, --val-every 0 never looks at them");
     return true;

@@ -108,6 +108,9 @@ static void test_metadata_csv(void **state)
     tl_folder_finish(&f);
     io_put_text("csv/metadata.jsonl", "{\"file_name\":\"a.png\"}\n");
     check_fails(tl_folder_scan(io_path("csv"), &f, &err), &err, TL_BAD_INPUT, "a second row");
+    assert_false(tl_folder_scan(io_path("csv"), &f, &err));
+    assert_true(strstr(err.text, "csv/metadata.csv") && strstr(err.text, "csv/metadata.jsonl"));
+    assert_non_null(strstr(err.text, "remove the file"));
 }
 
 static void test_bad_csv(void **state)

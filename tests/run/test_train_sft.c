@@ -463,6 +463,8 @@ static void test_full(void **state)
     support_train_fails(&run, TL_BAD_INPUT, "nowhere.safetensors");
     run.options = OPTIONS(data_option, "model=" SUPPORT_PIPELINE, "val-share=0.5", "val-every=0");
     support_train_fails(&run, TL_USAGE, "--val-every 0");
+    run.options = OPTIONS(data_option, "model=" SUPPORT_PIPELINE, "sample-guidance=-0.5", prompts_option);
+    support_train_fails(&run, TL_USAGE, "--sample-guidance -0.5: 0 or more, or -1");
     assert_false(support_exists(support_path(run.out, "config.json")));
     /* named before a folder is made */
     run.out = support_path(place, "slip");
