@@ -45,16 +45,16 @@ make_prompts
 exec 9>&-
 
 # An epoch draws 32 pictures of each of 16 prompts and learns from the 4 best and 4 worst of each: drawing costs a fifth of learning.
-common+=(--prompts "$prompts" --eval-prompts "$assets/prompts/shapes-64.txt" --eval-reward scene --eval-samples 4 --epochs 32
-    --prompts-per-epoch 16 --samples-per-prompt 32 --learn-samples 8 --passes 1 --minibatches 8 --lr 0.003 --schedule linear --rank 8
-    --eval-every 8 --checkpoint-every 4)
+common+=(--prompts "$prompts" --eval-prompts "$assets/prompts/shapes-64.txt" --eval-reward scene --eval-samples 4 --epochs 12
+    --prompts-per-epoch 16 --samples-per-prompt 32 --learn-samples 8 --passes 1 --minibatches 8 --full --lr 0.00012 --schedule linear
+    --eval-every 4 --checkpoint-every 2)
 for seed in 1 2 3; do
-    train "prdp-$seed" "${common[@]}" --method prdp --beta 0.03 --clip 0.3 --seed "$seed"
-    train "control-$seed" "${common[@]}" --method prdp --beta 0.03 --clip 0.3 --seed "$seed" --shuffle-rewards
+    train "prdp-$seed" "${common[@]}" --method prdp --beta 0.02 --clip 0.3 --seed "$seed"
+    train "control-$seed" "${common[@]}" --method prdp --beta 0.02 --clip 0.3 --seed "$seed" --shuffle-rewards
 done
 for seed in 1 2 3; do
     train "ddpo-$seed" "${common[@]}" --method ddpo --seed "$seed"
-    train "noclip-$seed" "${common[@]}" --method prdp --beta 0.03 --clip inf --seed "$seed"
+    train "noclip-$seed" "${common[@]}" --method prdp --beta 0.02 --clip inf --seed "$seed"
 done
 
 runs() { # NAME: those that are done
