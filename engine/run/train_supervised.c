@@ -28,12 +28,12 @@ static bool check_params(const struct tl_options *options, const struct tl_super
 {
     if (!p->data) return tl_err_set(err, TL_USAGE, "--data FOLDER is missing: the pictures");
     if (!p->model) return tl_err_set(err, TL_USAGE, "--model is missing: what is trained");
-    return check_path("data", p->data, tl_file_is_folder(p->data), "folder; it is the one with the pictures",
+    return check_path("data", p->data, tl_file_is_folder(p->data), "folder; name the one with the pictures",
                       err) &&
            check_path("model", p->model, tl_file_exists(p->model),
                       tl_option_find(tl_options_table(options), "rank")
-                          ? "folder; it is a diffusers pipeline, with model_index.json in it"
-                          : "folder or config.json; it is what is trained",
+                          ? "folder; name a diffusers pipeline, with model_index.json in it"
+                          : "folder or config.json; name what is trained",
                       err) &&
            check_path("vae", p->vae, p->vae && tl_file_is_folder(p->vae), "folder", err) &&
            check_path("sample-prompts", p->sample_prompts,

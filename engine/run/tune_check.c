@@ -83,7 +83,7 @@ bool tl_tune_check(struct tl_tune *r, struct tl_err *err)
     if (!p->model) return tl_err_set(err, TL_USAGE, "--model is missing: the pipeline that is fine-tuned");
     if (!tl_file_is_folder(p->model))
         return tl_err_set(err, TL_BAD_INPUT,
-                          "--model %s: there is no such folder; it is a diffusers pipeline, with "
+                          "--model %s: there is no such folder; name a diffusers pipeline, with "
                           "model_index.json in it",
                           p->model);
     if (!p->prompts) return tl_err_set(err, TL_USAGE, "--prompts is missing: what is drawn");
