@@ -1,5 +1,4 @@
 /* Methods that fine-tune on rewards: the run over epochs: draw, decode, score, update, watch. */
-#include <math.h>
 #include <stdio.h>
 
 #include <tiller/interrupt.h>
@@ -10,6 +9,7 @@
 #include "base/clock.h"
 #include "metrics/stats.h"
 #include "run/checkpoint.h"
+#include "run/train_loop.h"
 #include "run/tune.h"
 
 static void tell(const struct tl_tune *r, const char *health)
@@ -63,9 +63,8 @@ static void count(struct tl_tune *r)
 /* Of the epoch under way. */
 static double learning_rate(const struct tl_tune *r)
 {
-    double done = (double)r->epoch / r->p->epochs;
-    if (r->p->schedule == 1) return r->p->lr * (1 - done);
-    return r->p->schedule == 2 ? r->p->lr * 0.5 * (1 + cos(3.14159265358979323846 * done)) : r->p->lr;
+    const struct tl_supervised_params p = {.lr = r->p->lr, .steps = r->p->epochs, .schedule = r->p->schedule};
+    return tl_train_rate(&p, r->epoch);
 }
 
 /* What is left of the epoch: of one that an interrupt broke off, the updates. */

@@ -4,12 +4,13 @@
 #include "run/memory_plan.h"
 #include "run/train_methods.h"
 
-static const char *const prdp_reduces[] = {"sum", "mean", "mean-steps", NULL},
-                         *const ddpo_reduces[] = {"sum", "mean", NULL},
-                         *const last_steps[] = {"zero", "diffusers", "clamp", NULL},
-                         *const estimators[] = {"importance", "plain", NULL},
-                         *const advantages[] = {"prompt", "group", "epoch", NULL},
-                         *const schedules[] = {"constant", "linear", "cosine", NULL};
+static const char *const
+    prdp_reduces[] = {"sum", "mean", "mean-steps", NULL},
+    *const ddpo_reduces[] = {"sum", "mean", NULL}, *const last_steps[] = {"zero", "diffusers", "clamp", NULL},
+    *const estimators[] = {"importance", "plain", NULL},
+    *const advantages[] = {"prompt", "group", "epoch", NULL},
+    *const schedules[] = {"cosine", "constant", "linear",
+                          NULL}; /* of train_rate.c those without settings of their own */
 
 #define P struct tl_tune_params
 #define WHAT_OPTIONS                                                                                         \

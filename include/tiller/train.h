@@ -77,7 +77,7 @@ struct tl_tune_params {
     int last_step;  /* 0 zero, 1 diffusers, 2 clamp */
     int estimator;  /* ddpo: 0 importance-weighted, 1 plain */
     int advantages; /* ddpo: enum tl_advantage_over */
-    int schedule;   /* 0 constant, 1 linear, 2 cosine */
+    int schedule;   /* 0 cosine, 1 constant, 2 linear */
 };
 
 #endif

@@ -2,7 +2,7 @@
  * that stop it, on from a LoRA, rewards of several parts. */
 #include "support/check.h"
 #include "support_folder.h"
-#include "support_train.h"
+#include "support_tune.h"
 
 #include "io/file.h"
 #include "io/image.h"
@@ -15,46 +15,9 @@ static const char *place;
 
 static int setup(void **state)
 {
-    if (support_folder_make(state)) return -1;
+    int failed = support_tune_setup(state);
     place = *state;
-    support_prompts(support_path(place, "two.txt"), 2);
-    support_prompts(support_path(place, "four.txt"), 4);
-    support_prompts(support_path(place, "one.txt"), 1);
-    return 0;
-}
-
-/* A run into NAME. Later options win over the first ones. */
-static struct support_train run_of(const char *name, const char *const *more)
-{
-    static const char *list[4][32];
-    static char prompts[4][600], outs[4][600];
-    static int turn;
-    turn = (turn + 1) % 4;
-    const char **o = list[turn];
-    size_t n = 0;
-    snprintf(prompts[turn], sizeof prompts[turn], "prompts=%s/two.txt", place);
-    snprintf(outs[turn], sizeof outs[turn], "%s/%s", place, name);
-    const char *const first[] = {"model=" SUPPORT_PIPELINE,
-                                 prompts[turn],
-                                 "epochs=2",
-                                 "prompts-per-epoch=2",
-                                 "samples-per-prompt=3",
-                                 "steps=3",
-                                 "guidance=1",
-                                 "minibatches=2",
-                                 "passes=1",
-                                 "eval-samples=2",
-                                 "rank=2",
-                                 "lr=0.01"};
-    for (size_t i = 0; i < sizeof first / sizeof *first; i++) o[n++] = first[i];
-    bool rewarded = false;
-    for (; more && *more && n < 30; more++) {
-        rewarded = rewarded || strncmp(*more, "reward=", 7) == 0;
-        o[n++] = *more;
-    }
-    if (!rewarded) o[n++] = "reward=clip:" SUPPORT_CLIP;
-    o[n] = NULL;
-    return (struct support_train){.method = "prdp", .options = o, .out = outs[turn], .seed = 3};
+    return failed;
 }
 
 static cJSON *read_json(const char *path)
@@ -129,7 +92,7 @@ static void test_leaves(void **state)
     snprintf(others, sizeof others, "eval-prompts=%s/four.txt", place);
     const char *const more[] = {others, "eval-reward=clip:" SUPPORT_CLIP ",flavour=logit", "eval-every=1",
                                 "epochs=3", NULL};
-    struct support_train run = run_of("leaves", more);
+    struct support_train run = support_tune_run("leaves", more);
     support_train_ok(&run);
     double move[4], loss[4], first[4], kl[4], norm[4];
     assert_int_equal(support_column(run.out, "train", "first_move", move, 4), 3);
@@ -176,7 +139,7 @@ static void test_ddpo(void **state)
         char name[32];
         double move[2], kl[2], norm[2];
         snprintf(name, sizeof name, "ddpo%d", i);
-        struct support_train run = run_of(name, (const char *const[]){advantages[i], NULL});
+        struct support_train run = support_tune_run(name, (const char *const[]){advantages[i], NULL});
         run.method = "ddpo";
         support_train_ok(&run);
         assert_int_equal(support_column(run.out, "train", "first_move", move, 2), 2);
@@ -185,10 +148,11 @@ static void test_ddpo(void **state)
         assert_true(move[0] == 0 && move[1] == 0 && kl[0] == 0 && kl[1] != 0 && norm[0] > 0);
         check_result(run.out, 1, 2);
     }
-    struct support_train run = run_of("ddpo-plain", (const char *const[]){"estimator=plain", NULL});
+    struct support_train run = support_tune_run("ddpo-plain", (const char *const[]){"estimator=plain", NULL});
     run.method = "ddpo";
     support_train_fails(&run, TL_USAGE, "one update an epoch");
-    run = run_of("ddpo-plain", (const char *const[]){"estimator=plain", "minibatches=1", "passes=1", NULL});
+    run = support_tune_run("ddpo-plain",
+                           (const char *const[]){"estimator=plain", "minibatches=1", "passes=1", NULL});
     run.method = "ddpo";
     support_train_ok(&run);
 }
@@ -199,11 +163,12 @@ static void test_shuffled(void **state)
 {
     (void)state;
     double plain[2], shuffled[2], plain_loss[2], shuffled_loss[2];
-    struct support_train run = run_of("plain", (const char *const[]){"samples-per-prompt=6", NULL});
+    struct support_train run = support_tune_run("plain", (const char *const[]){"samples-per-prompt=6", NULL});
     support_train_ok(&run);
     support_column(run.out, "train", "reward_mean", plain, 2);
     support_column(run.out, "train", "loss", plain_loss, 2);
-    run = run_of("shuffled", (const char *const[]){"samples-per-prompt=6", "shuffle-rewards=true", NULL});
+    run = support_tune_run("shuffled",
+                           (const char *const[]){"samples-per-prompt=6", "shuffle-rewards=true", NULL});
     support_train_ok(&run);
     support_column(run.out, "train", "reward_mean", shuffled, 2);
     support_column(run.out, "train", "loss", shuffled_loss, 2);
@@ -215,9 +180,9 @@ static void test_shuffled(void **state)
 static void test_stop_when(void **state)
 {
     (void)state;
-    struct support_train run =
-        run_of("stop", (const char *const[]){"stop-when=grad_norm>0", "epochs=9",
-                                             "eval-reward=clip:" SUPPORT_CLIP ",flavour=logit", NULL});
+    struct support_train run = support_tune_run(
+        "stop", (const char *const[]){"stop-when=grad_norm>0", "epochs=9",
+                                      "eval-reward=clip:" SUPPORT_CLIP ",flavour=logit", NULL});
     support_train_ok(&run);
     check_result(run.out, 2, 1);
     char *text = support_read(support_path(run.out, "warnings.jsonl"));
@@ -229,21 +194,22 @@ static void test_stop_when(void **state)
     run.resume = true;
     support_train_ok(&run); /* it is through */
     check_result(run.out, 2, 1);
-    run = run_of("stop", (const char *const[]){"stop-when=kl>1e9", "epochs=3",
-                                               "eval-reward=clip:" SUPPORT_CLIP ",flavour=logit", NULL});
+    run = support_tune_run("stop",
+                           (const char *const[]){"stop-when=kl>1e9", "epochs=3",
+                                                 "eval-reward=clip:" SUPPORT_CLIP ",flavour=logit", NULL});
     run.resume = true;
     support_train_ok(&run); /* the rule was taken back */
     check_result(run.out, 2, 3);
-    run = run_of("stop2", (const char *const[]){"stop-when=kl>twenty", NULL});
+    run = support_tune_run("stop2", (const char *const[]){"stop-when=kl>twenty", NULL});
     support_train_fails(&run, TL_USAGE, "METRIC<LIMIT");
-    run = run_of("stop2", (const char *const[]){"stop-when=held_out<90%", NULL});
+    run = support_tune_run("stop2", (const char *const[]){"stop-when=held_out<90%", NULL});
     support_train_fails(&run, TL_USAGE, "--eval-reward");
-    run = run_of("stop2", (const char *const[]){"stop-when=diversity<50%", "reward=jpeg", NULL});
+    run = support_tune_run("stop2", (const char *const[]){"stop-when=diversity<50%", "reward=jpeg", NULL});
     support_train_fails(&run, TL_USAGE, "diversity");
-    run = run_of("stop2", (const char *const[]){"stop-when=reward<0.5", "eval-every=0", NULL});
+    run = support_tune_run("stop2", (const char *const[]){"stop-when=reward<0.5", "eval-every=0", NULL});
     support_train_fails(&run, TL_USAGE, "--eval-every");
-    run = run_of("stop2", (const char *const[]){"stop-when=reward<50%", "reward=jpeg",
-                                                "reward=clip:" SUPPORT_CLIP, NULL});
+    run = support_tune_run("stop2", (const char *const[]){"stop-when=reward<50%", "reward=jpeg",
+                                                          "reward=clip:" SUPPORT_CLIP, NULL});
     support_train_fails(&run, TL_USAGE, "deviations");
 }
 
@@ -252,8 +218,8 @@ static void test_stop_when(void **state)
 static void test_warned_at_the_end(void **state)
 {
     (void)state;
-    struct support_train run =
-        run_of("flat", (const char *const[]){"reward=scene", "size=64x64", "epochs=1", "eval-every=0", NULL});
+    struct support_train run = support_tune_run(
+        "flat", (const char *const[]){"reward=scene", "size=64x64", "epochs=1", "eval-every=0", NULL});
     support_log_start();
     support_train_ok(&run);
     if (strstr(support_log(), "no signal")) {
@@ -273,19 +239,19 @@ static void test_learn_samples(void **state)
     (void)state;
     double mean[2], all[2], move[2];
     struct support_train run =
-        run_of("few", (const char *const[]){"samples-per-prompt=6", "learn-samples=4", NULL});
+        support_tune_run("few", (const char *const[]){"samples-per-prompt=6", "learn-samples=4", NULL});
     support_train_ok(&run);
     assert_int_equal(support_column(run.out, "train", "reward_mean", mean, 2), 2);
     support_column(run.out, "train", "first_move", move, 2);
     assert_true(move[0] == 0 && move[1] == 0);
-    run = run_of("all", (const char *const[]){"samples-per-prompt=6", NULL});
+    run = support_tune_run("all", (const char *const[]){"samples-per-prompt=6", NULL});
     support_train_ok(&run);
     support_column(run.out, "train", "reward_mean", all, 2);
     assert_true(mean[0] == all[0] && mean[1] != all[1]);
     cJSON *result = read_json(support_path(run.out, "result.json"));
     assert_int_equal(tl_json_get(result, "reward_queries")->valueint, 2 * 2 * 6);
     cJSON_Delete(result);
-    run = run_of("wrong", (const char *const[]){"samples-per-prompt=4", "learn-samples=6", NULL});
+    run = support_tune_run("wrong", (const char *const[]){"samples-per-prompt=4", "learn-samples=6", NULL});
     support_train_fails(&run, TL_USAGE, "--learn-samples");
 }
 
@@ -295,12 +261,12 @@ static void test_lora_start(void **state)
     (void)state;
     char lora[600];
     double first[2], last[2], kl[2];
-    struct support_train run = run_of("start", NULL);
+    struct support_train run = support_tune_run("start", NULL);
     support_train_ok(&run);
     snprintf(lora, sizeof lora, "lora=%s/start/lora/pytorch_lora_weights.safetensors", place);
-    run = run_of("on", (const char *const[]){lora, "rank=7", NULL});
+    run = support_tune_run("on", (const char *const[]){lora, "rank=7", NULL});
     support_train_fails(&run, TL_USAGE, "--rank");
-    run = run_of("on", (const char *const[]){lora, "rank=8", NULL});
+    run = support_tune_run("on", (const char *const[]){lora, "rank=8", NULL});
     support_train_ok(&run);
     check_lora(support_path(run.out, "lora/pytorch_lora_weights.safetensors"), 2);
     assert_int_equal(support_column(support_path(place, "start"), "eval_trained", "reward", last, 2), 2);
@@ -320,7 +286,7 @@ static void test_one_prompt(void **state)
     snprintf(out, sizeof out, "%s/one/", place);
     const char *const more[] = {prompts,    others, "prompts-per-epoch=1", "minibatches=1", "passes=2",
                                 "epochs=1", NULL};
-    struct support_train run = run_of("one", more);
+    struct support_train run = support_tune_run("one", more);
     run.out = out;
     support_train_ok(&run);
     check_result(run.out, 2, 1);
@@ -332,7 +298,7 @@ static void test_full(void **state)
     (void)state;
     struct tl_err err = {0};
     const char *const more[] = {"full=true", "lr=0.001", NULL};
-    struct support_train run = run_of("full", more);
+    struct support_train run = support_tune_run("full", more);
     support_train_ok(&run);
     assert_false(support_exists(support_path(run.out, "lora")));
     struct tl_device *d = tl_device_open(&(struct tl_device_params){.name = "cpu", .threads = 1}, &err);
@@ -353,7 +319,7 @@ static void test_guided(void **state)
                                 "reward=scene",         "size=64x64",
                                 "sampler=ddpm",         "epochs=1",
                                 "samples-per-prompt=2", NULL};
-    struct support_train run = run_of("guided", more);
+    struct support_train run = support_tune_run("guided", more);
     double move[2];
     support_train_ok(&run);
     assert_int_equal(support_column(run.out, "train", "first_move", move, 2), 1);
@@ -368,7 +334,7 @@ static void test_several_rewards(void **state)
     (void)state;
     const char *const more[] = {"reward=clip:" SUPPORT_CLIP, "reward=clip:" SUPPORT_CLIP ",flavour=logit@0.5",
                                 "epochs=2", NULL};
-    struct support_train run = run_of("sum", more);
+    struct support_train run = support_tune_run("sum", more);
     support_train_ok(&run);
     cJSON *about = read_json(support_path(run.out, "run.json"));
     const cJSON *list = tl_json_get(about, "reward_standards");
@@ -387,7 +353,7 @@ static void test_several_rewards(void **state)
     assert_true(sd[0] > 0.4 && sd[0] < 4.5);
     const char *const raw[] = {"reward=clip:" SUPPORT_CLIP, "reward=clip:" SUPPORT_CLIP ",flavour=logit@0.5",
                                "raw-rewards=true", "epochs=1", NULL};
-    run = run_of("raw", raw);
+    run = support_tune_run("raw", raw);
     support_train_ok(&run);
     about = read_json(support_path(run.out, "run.json"));
     assert_null(tl_json_get(about, "reward_standards"));

@@ -2,59 +2,19 @@
  * reward that gives no number. */
 #include "support/check.h"
 #include "support_folder.h"
-#include "support_train.h"
+#include "support_tune.h"
 
 #include "io/file.h"
-#include "io/image.h"
 #include "io/json.h"
 #include "io/safetensors.h"
-#include "models/lora_file.h"
-#include "sample/pipeline.h"
 
 static const char *place;
 
 static int setup(void **state)
 {
-    if (support_folder_make(state)) return -1;
+    int failed = support_tune_setup(state);
     place = *state;
-    support_prompts(support_path(place, "two.txt"), 2);
-    support_prompts(support_path(place, "four.txt"), 4);
-    support_prompts(support_path(place, "one.txt"), 1);
-    return 0;
-}
-
-/* A run into NAME. Later options win over the first ones. */
-static struct support_train run_of(const char *name, const char *const *more)
-{
-    static const char *list[4][32];
-    static char prompts[4][600], outs[4][600];
-    static int turn;
-    turn = (turn + 1) % 4;
-    const char **o = list[turn];
-    size_t n = 0;
-    snprintf(prompts[turn], sizeof prompts[turn], "prompts=%s/two.txt", place);
-    snprintf(outs[turn], sizeof outs[turn], "%s/%s", place, name);
-    const char *const first[] = {"model=" SUPPORT_PIPELINE,
-                                 prompts[turn],
-                                 "epochs=2",
-                                 "prompts-per-epoch=2",
-                                 "samples-per-prompt=3",
-                                 "steps=3",
-                                 "guidance=1",
-                                 "minibatches=2",
-                                 "passes=1",
-                                 "eval-samples=2",
-                                 "rank=2",
-                                 "lr=0.01"};
-    for (size_t i = 0; i < sizeof first / sizeof *first; i++) o[n++] = first[i];
-    bool rewarded = false;
-    for (; more && *more && n < 30; more++) {
-        rewarded = rewarded || strncmp(*more, "reward=", 7) == 0;
-        o[n++] = *more;
-    }
-    if (!rewarded) o[n++] = "reward=clip:" SUPPORT_CLIP;
-    o[n] = NULL;
-    return (struct support_train){.method = "prdp", .options = o, .out = outs[turn], .seed = 3};
+    return failed;
 }
 
 /* An encoder with a NaN in its last layer: every score is one. */
@@ -93,9 +53,9 @@ static void test_reward_without_a_number(void **state)
     make_bad_encoder(support_path(place, "bad"));
     snprintf(reward, sizeof reward, "reward=clip:%s/bad", place);
     snprintf(held_out, sizeof held_out, "eval-reward=clip:%s/bad", place);
-    struct support_train run = run_of("nan", (const char *const[]){reward, NULL});
+    struct support_train run = support_tune_run("nan", (const char *const[]){reward, NULL});
     support_train_fails(&run, TL_NUMERIC, "sample 0 (a red circle)");
-    run = run_of("nan2", (const char *const[]){held_out, NULL});
+    run = support_tune_run("nan2", (const char *const[]){held_out, NULL});
     support_train_fails(&run, TL_NUMERIC, "sample 0 (a red circle)");
     assert_false(support_exists(support_path(run.out, "lora")));
 }
@@ -104,7 +64,7 @@ static void test_reward_without_a_number(void **state)
 
 static void refused(const char *const *more, enum tl_code code, const char *says)
 {
-    struct support_train run = run_of("refused", more);
+    struct support_train run = support_tune_run("refused", more);
     support_train_fails(&run, code, says);
     assert_false(support_exists(support_path(run.out, "config.json")));
     assert_false(support_exists(support_path(run.out, "metrics.jsonl")));
@@ -137,12 +97,12 @@ static void test_refusals(void **state)
     refused(OPTIONS("model=" TL_SOURCE_DIR "/tests/fixtures/pipeline_xl"), TL_BAD_INPUT, "XL");
     refused(OPTIONS("model=nowhere"), TL_BAD_INPUT, "nowhere");
     refused(OPTIONS("reward=scene"), TL_BAD_INPUT, "16 x 16");
-    struct support_train run = run_of("refused", OPTIONS("epochs=1"));
+    struct support_train run = support_tune_run("refused", OPTIONS("epochs=1"));
     support_train_ok(&run); /* the folder is as good as new */
     support_train_fails(&run, TL_USAGE, "another run");
     run.out = NULL;
     support_train_fails(&run, TL_USAGE, "-o FOLDER");
-    run = run_of("no-run", NULL);
+    run = support_tune_run("no-run", NULL);
     run.resume = true;
     support_train_fails(&run, TL_USAGE, "no run to resume");
     assert_false(support_exists(run.out));
@@ -152,7 +112,7 @@ static void test_targets(void **state)
 {
     (void)state;
     support_log_start();
-    struct support_train run = run_of("targets", OPTIONS("targets=to_q,to_quu", "epochs=1"));
+    struct support_train run = support_tune_run("targets", OPTIONS("targets=to_q,to_quu", "epochs=1"));
     support_train_ok(&run);
     assert_non_null(strstr(support_log(), "ends in to_quu"));
     assert_null(strstr(support_log(), "ends in to_q\n"));
@@ -163,14 +123,14 @@ static void test_inert_clip(void **state)
 {
     (void)state;
     support_log_start();
-    struct support_train run = run_of("inert", OPTIONS("minibatches=1", "passes=1", "epochs=1"));
+    struct support_train run = support_tune_run("inert", OPTIONS("minibatches=1", "passes=1", "epochs=1"));
     support_train_ok(&run);
     assert_non_null(strstr(support_log(), "the clip cannot act"));
     double clipped[2];
     assert_int_equal(support_column(run.out, "train", "clip_fraction", clipped, 2), 1);
     assert_true(clipped[0] == 0);
     support_log_start();
-    run = run_of("acting", OPTIONS("minibatches=2", "passes=1", "epochs=1"));
+    run = support_tune_run("acting", OPTIONS("minibatches=2", "passes=1", "epochs=1"));
     support_train_ok(&run);
     assert_null(strstr(support_log(), "the clip cannot act"));
 }
