@@ -7,8 +7,8 @@
 
 #include "base/checked.h"
 #include "rewards/clip_memo.h"
-#include "rewards/clip_pixels.h"
-#include "rewards/clip_texts.h"
+#include "encoders/clip_pixels.h"
+#include "encoders/clip_texts.h"
 
 struct tl_clip_encoder {
     struct tl_clip_encoder *next; /* in `all` */

@@ -1,1 +1,1 @@
-target_link_libraries(tl_io PUBLIC PkgConfig::CJSON PRIVATE PkgConfig::PNG PkgConfig::JPEG PkgConfig::WEBP)
+target_link_libraries(tl_io PUBLIC PkgConfig::CJSON PRIVATE PkgConfig::PNG PkgConfig::JPEG PkgConfig::WEBP PkgConfig::ZIP PkgConfig::SNDFILE)

@@ -34,7 +34,7 @@ struct tl_reward_info {
     const char *name;
     const char *help;     /* one clause */
     const char *argument; /* what ARG is: "FOLDER[,flavour=NAME]"; "" where there is none */
-    const char *modality; /* "image" */
+    const char *modality; /* "image" or "audio": what a sample must be */
     enum tl_reward_kind kind;
     bool needs_encoder; /* ARG names a model's folder */
     const char
@@ -56,6 +56,9 @@ struct tl_reward_item {
     const char *prompt; /* UTF-8; NULL: none, which a reward that reads prompts refuses */
     const uint8_t *rgb; /* [height][width][3], rows from the top */
     int width, height;
+    const float *samples; /* [frames][channels] of a sound; NULL: a picture */
+    size_t frames;
+    int channels, rate; /* Hz */
 };
 
 struct tl_device;

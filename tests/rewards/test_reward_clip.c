@@ -5,8 +5,8 @@
 #include <tiller/log.h>
 
 #include "io/safetensors.h"
-#include "rewards/clip_pixels.h"
-#include "rewards/clip_towers.h"
+#include "encoders/clip_pixels.h"
+#include "encoders/clip_towers.h"
 #include "rewards/rewards.h"
 #include "rewards/support_gradient.h"
 

@@ -1,4 +1,4 @@
-#include "rewards/clip_texts.h"
+#include "encoders/clip_texts.h"
 
 #include <math.h>
 #include <stdlib.h>

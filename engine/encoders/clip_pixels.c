@@ -1,4 +1,4 @@
-#include "rewards/clip_pixels.h"
+#include "encoders/clip_pixels.h"
 
 #include <stdlib.h>
 #include <string.h>

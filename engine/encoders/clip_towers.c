@@ -1,4 +1,4 @@
-#include "rewards/clip_towers.h"
+#include "encoders/clip_towers.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* Pictures as a CLIP encoder takes them, by the folder's preprocessor_config.json: resize, centre crop,
  * rescale, normalise. Two ways that agree to half a grey level: Pillow's bytes for scores, and a graph of
  * products with the same filter weights, in float without rounding, for gradients. */
-#ifndef TL_REWARDS_CLIP_PIXELS_H
-#define TL_REWARDS_CLIP_PIXELS_H
+#ifndef TL_ENCODERS_CLIP_PIXELS_H
+#define TL_ENCODERS_CLIP_PIXELS_H
 
 #include "io/resize.h"
 #include "tensor/exec.h"

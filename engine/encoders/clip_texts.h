@@ -1,9 +1,9 @@
 /* Prompts to CLIP text embeddings: tokenised, cut to the text model's positions (a warning says what was
  * cut), encoded once and kept. */
-#ifndef TL_REWARDS_CLIP_TEXTS_H
-#define TL_REWARDS_CLIP_TEXTS_H
+#ifndef TL_ENCODERS_CLIP_TEXTS_H
+#define TL_ENCODERS_CLIP_TEXTS_H
 
-#include "rewards/clip_towers.h"
+#include "encoders/clip_towers.h"
 
 struct tl_clip_texts;
 

@@ -1,7 +1,7 @@
 /* A CLIP folder opened for scoring: its two towers, each planned once for a fixed number of rows, so
  * that an embedding does not depend on its company. Short batches are padded. Not thread-safe. */
-#ifndef TL_REWARDS_CLIP_TOWERS_H
-#define TL_REWARDS_CLIP_TOWERS_H
+#ifndef TL_ENCODERS_CLIP_TOWERS_H
+#define TL_ENCODERS_CLIP_TOWERS_H
 
 #include "models/component.h"
 

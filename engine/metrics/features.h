@@ -1,0 +1,21 @@
+/* Embeddings of a set of files, as metrics take them: rows of one width, grouped by the file they come from.
+ */
+#ifndef TL_METRICS_FEATURES_H
+#define TL_METRICS_FEATURES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <tiller/err.h>
+
+/* n rows [n][dim] in the order of the items; item i's are rows first[i] to first[i + 1] - 1, at least one.
+ * Floats as encoders give them; every sum over them is taken in double. Borrowed for a call, whoever owns
+ * them. */
+struct tl_features {
+    const float *x;
+    size_t n, dim;
+    const size_t *first; /* [n_items + 1]; NULL: every row is an item of its own, n_items is n */
+    size_t n_items;
+};
+
+#endif

@@ -1,0 +1,1 @@
+target_link_libraries(tl_metrics PRIVATE PkgConfig::LAPACKE)
