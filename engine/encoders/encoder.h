@@ -12,10 +12,9 @@
 #define TL_ENCODERS_ENCODER_H
 
 #include "io/image.h"
+#include "io/modality.h"
 #include "io/sound.h"
 #include "tensor/device.h"
-
-enum tl_modality { TL_MODALITY_IMAGE, TL_MODALITY_AUDIO };
 
 struct tl_encoder;
 

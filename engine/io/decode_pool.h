@@ -1,11 +1,12 @@
-/* Decoding pictures in worker processes with limits, so that a hostile or broken file costs one picture and
- * not the run.
+/* Decoding pictures and sounds in worker processes with limits, so that a hostile or broken file costs one
+ * picture and not the run.
  *
- * What a picture gives is what tl_image_load gives. What can go wrong with one (no such file, damaged, too
- * many pixels, too much memory or time, a crash of the decoder) is an error of TL_BAD_INPUT for that picture,
- * which names the file and the reason; the worker is replaced and the run goes on. A picture on which a
- * worker died, or ran out of memory, is tried once more in a fresh one, so that no verdict depends on the
- * pictures before it or on the number of workers.
+ * What a picture gives is what tl_image_load gives, what a sound gives is what tl_sound_load gives. What is
+ * said of pictures holds for sounds, where nothing else is. What can go wrong with one (no such file,
+ * damaged, too many pixels, too much memory or time, a crash of the decoder) is an error of TL_BAD_INPUT for
+ * that picture, which names the file and the reason; the worker is replaced and the run goes on. A picture on
+ * which a worker died, or ran out of memory, is tried once more in a fresh one, so that no verdict depends on
+ * the pictures before it or on the number of workers.
  *
  * Processes: opening forks one small process that does nothing but start, end and reap workers; workers are
  * its children. They have /dev/null for their standard streams, no other descriptor than their socket and the
@@ -30,13 +31,17 @@
 #include <tiller/err.h>
 
 #include "io/image.h"
+#include "io/sound.h"
 
 struct tl_decode_params {
     int n_workers;       /* 0: the cores that this process may use; at most 16 */
     size_t most_pixels;  /* of a file and of a result; 0, or more than that: TL_IMAGE_MAX_PIXELS */
     size_t most_memory;  /* bytes that a worker may take beside the result and the file; 0: 1 GiB, enough for
                             every picture of TL_IMAGE_MAX_PIXELS */
-    double most_seconds; /* for one picture; 0: 30. The clock runs only while the pool waits for workers */
+    size_t most_samples; /* of a sound, all channels; more than that: TL_SOUND_MAX_SAMPLES. 0: the pool takes
+                            no sounds. Address space of 4 bytes each for every worker, memory as it is used */
+    double most_seconds; /* for one picture; 0: 30. A sound has one more for each MiB of its file. The clock
+                            runs only while the pool waits for workers */
 
     /* For tests: runs in the worker before each picture. */
     void (*before)(void *user, const char *path);
@@ -71,5 +76,10 @@ struct tl_decode_job {
 typedef bool tl_decode_take(void *user, size_t i, struct tl_image *image, const struct tl_err *error);
 bool tl_decode_pool_run(struct tl_decode_pool *pool, const struct tl_decode_job *jobs, size_t n,
                         tl_decode_take *take, void *user, struct tl_err *err);
+
+/* The same with sounds: files at paths[0..n), which are borrowed. Only in a pool opened with most_samples. */
+typedef bool tl_decode_take_sound(void *user, size_t i, struct tl_sound *sound, const struct tl_err *error);
+bool tl_decode_pool_run_sounds(struct tl_decode_pool *pool, const char *const *paths, size_t n,
+                               tl_decode_take_sound *take, void *user, struct tl_err *err);
 
 #endif

@@ -1,10 +1,12 @@
-/* A data folder: pictures with captions, as people have them.
+/* A data folder: pictures or sounds with captions, as people have them.
  *
- * Pictures are found by extension (png jpg jpeg webp bmp tga ppm pgm pnm gif, any case), in subfolders too,
- * and come in byte order of their relative path; hidden names and links to folders are passed over. A caption
- * comes from the metadata.jsonl or metadata.csv (RFC 4180, first line names the columns) beside or above the
- * picture (`file_name` relative to it; caption under `text`, `caption` or `prompt`), else from the same-stem
- * .txt, else .caption, else from a folder called N_name above the picture: then it is the name.
+ * Files are found by extension, any case: pictures by png jpg jpeg webp bmp tga ppm pgm pnm gif, sounds by
+ * wav wave flac ogg oga opus mp3 aif aiff aifc au snd caf w64 rf64. Subfolders are read too, and files come
+ * in byte order of their relative path; hidden names and links to folders are passed over. What is said of
+ * pictures below holds for sounds. A caption comes from the metadata.jsonl or metadata.csv (RFC 4180, first
+ * line names the columns) beside or above the picture (`file_name` relative to it; caption under `text`,
+ * `caption` or `prompt`), else from the same-stem .txt, else .caption, else from a folder called N_name above
+ * the picture: then it is the name.
  *
  * Below a folder N_name (N from 0 to 10000, the nearest one above a picture counts) a pass of training looks
  * at each picture N times, as kohya's trainers do. The folder that is read itself is not looked at for this.
@@ -20,6 +22,7 @@
 #include <tiller/err.h>
 
 #include "base/arena.h"
+#include "io/modality.h"
 
 struct tl_folder_item {
     const char *path;    /* folder joined with name */
@@ -47,8 +50,26 @@ bool tl_folder_scan(const char *folder, struct tl_folder *out, struct tl_err *er
 bool tl_folder_read(const char *folder, struct tl_folder *out, struct tl_err *err);
 void tl_folder_finish(struct tl_folder *folder);
 
-/* Whether the name ends in one of the picture extensions. */
+/* What stands for a set of files on a command line, as the struct that tl_folder_read gives: a folder; one
+ * picture or sound by itself; or a list file, any other text file, which holds a path a line, each relative
+ * to the list file's folder or absolute. A tab ends the path and begins a caption; blank lines and lines that
+ * begin with '#' are passed over. A list whose name ends in .jsonl, or whose first line is an object, has
+ * rows as metadata.jsonl has, one named .csv those of metadata.csv; either may be any number of files.
+ *
+ * A list may name any file, by any extension, wherever it lies, links too: it is the user's own word. A
+ * missing one is an item in trouble. Items come in byte order of their names, which are the paths as they are
+ * listed without a leading "./"; a second row for a name is TL_BAD_INPUT. Captions beside the files (.txt,
+ * .caption, N_name) count where the row has none; metadata files beside them do not. Fails on a list without
+ * items. */
+bool tl_folder_open_any(const char *path, enum tl_modality modality, struct tl_folder *out,
+                        struct tl_err *err);
+
+/* tl_folder_read for sounds. */
+bool tl_folder_read_sounds(const char *folder, struct tl_folder *out, struct tl_err *err);
+
+/* Whether the name ends in one of the picture extensions, in one of the sound extensions. */
 bool tl_folder_is_picture(const char *name);
+bool tl_folder_is_sound(const char *name);
 
 /* "10_red shoe": 10 and "red shoe" (borrowed). False where the name says no number of repeats. */
 bool tl_folder_parse_repeats(const char *name, int *out_repeats, const char **out_rest);
