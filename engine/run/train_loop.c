@@ -12,7 +12,7 @@
 static bool update(struct tl_loop *l, double *out_norm, bool *out_skipped, struct tl_err *err)
 {
     const struct tl_supervised_params *p = l->p;
-    struct tl_adamw_params adamw = {tl_train_rate(p, l->step), p->beta1,    p->beta2, 1e-8,
+    struct tl_adamw_params adamw = {tl_train_rate(p, l->step), p->beta1,    p->beta2, p->adam_eps,
                                     p->weight_decay,           p->clip_norm};
     double scale = 1.0 / p->accumulate, aux_norm;
     bool aux_skipped = false;

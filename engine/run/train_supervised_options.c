@@ -22,6 +22,7 @@ static const char *const fits[] = {"crop", "bucket", NULL};
         TL_OPTION_REAL(S, power, 0, "power", "2", 0, 100, "X", "of schedule polynomial"),                    \
         TL_OPTION_REAL(S, beta1, 0, "beta1", "0.9", 0, 0.99999, "X", "AdamW"),                               \
         TL_OPTION_REAL(S, beta2, 0, "beta2", beta2_, 0, 0.99999, "X", "AdamW"),                              \
+        TL_OPTION_REAL(S, adam_eps, 0, "adam-eps", "1e-8", 1e-30, 1, "X", "AdamW"),                          \
         TL_OPTION_REAL(S, weight_decay, 0, "weight-decay", decay_, 0, 10, "X", "AdamW"),                     \
         TL_OPTION_REAL(S, clip_norm, 0, "clip-norm", "1", 0, 1e9, "X",                                       \
                        "largest gradient norm; 0: no limit"),                                                \

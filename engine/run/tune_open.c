@@ -43,7 +43,7 @@ struct tl_policy_trainer_params tl_tune_trainer_params(const struct tl_tune *r)
                  .reduce_dims = p->reduce > 0 ? TL_LOG_RATIO_MEAN : TL_LOG_RATIO_SUM,
                  .reduce_steps = p->reduce > 1 ? TL_LOG_RATIO_MEAN : TL_LOG_RATIO_SUM,
                  .ties = p->ties_drop ? TL_POLICY_TIES_DROP : TL_POLICY_TIES_KEEP},
-        .adamw = {p->lr, p->beta1, p->beta2, 1e-8, p->weight_decay, p->clip_norm},
+        .adamw = {p->lr, p->beta1, p->beta2, p->adam_eps, p->weight_decay, p->clip_norm},
         .seed = r->job->seed};
 }
 

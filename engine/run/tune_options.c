@@ -60,6 +60,9 @@ static const char *const
                        "of the learning rate: constant, or down to 0 over --epochs"),                        \
         TL_OPTION_REAL(P, beta1, 0, "beta1", "0.9", 0, 0.99999, "X", "AdamW"),                               \
         TL_OPTION_REAL(P, beta2, 0, "beta2", "0.99", 0, 0.99999, "X", "AdamW"),                              \
+        TL_OPTION_REAL(P, adam_eps, 0, "adam-eps", "1e-8", 1e-30, 1, "X",                                    \
+                       "AdamW; gradients are clipped to --clip-norm before: a value near their size keeps "  \
+                       "weights that get little gradient from wandering"),                                   \
         TL_OPTION_REAL(P, weight_decay, 0, "weight-decay", "0.0001", 0, 10, "X", "AdamW"),                   \
         TL_OPTION_REAL(P, clip_norm, 0, "clip-norm", "1", 0, 1e12, "X",                                      \
                        "largest gradient norm; 0: no limit"),                                                \

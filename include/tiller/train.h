@@ -35,7 +35,7 @@ struct tl_supervised_params {
     const char *model, *data, *out, *vae;
     int steps, batch, size, crop, warmup, log_every, save_every;
     int accumulate; /* batches whose mean gradient makes an update; 0 and 1 are the same */
-    double lr, beta1, beta2, weight_decay, clip_norm, ema;
+    double lr, beta1, beta2, adam_eps, weight_decay, clip_norm, ema;
     int schedule; /* tl_train_schedules: 0 cosine, 1 constant, 2 linear, 3 restarts, 4 polynomial */
     int cycles;   /* of restarts */
     double power; /* of polynomial */
@@ -72,7 +72,7 @@ struct tl_tune_params {
     int eval_samples;      /* per prompt */
     int eval_trained_most; /* prompts, at most */
     int eval_others_most;
-    double eta, guidance, beta, clip, lr, beta1, beta2, weight_decay, clip_norm, alpha;
+    double eta, guidance, beta, clip, lr, beta1, beta2, adam_eps, weight_decay, clip_norm, alpha;
     int reduce;     /* 0 sum, 1 mean over dims, 2 mean over dims and steps */
     int last_step;  /* 0 zero, 1 diffusers, 2 clamp */
     int estimator;  /* ddpo: 0 importance-weighted, 1 plain */

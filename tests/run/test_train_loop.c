@@ -168,7 +168,7 @@ static struct tl_supervised_params params(void)
                                          .batch = 1,
                                          .lr = 0.1,
                                          .beta1 = 0.9,
-                                         .beta2 = 0.99,
+                                         .beta2 = 0.99, .adam_eps = 1e-8,
                                          .warmup = 3,
                                          .log_every = 5,
                                          .save_every = 4,
