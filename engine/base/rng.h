@@ -26,6 +26,8 @@ enum tl_rng_stream {
     TL_RNG_AUGMENT = 12,    /* crops, noise on training pictures, hard negatives */
     TL_RNG_BOOTSTRAP = 13,
     TL_RNG_SHUFFLE = 14, /* rewards of a control run; sample = group, step = epoch */
+    TL_RNG_SUBSET =
+        15, /* rows and groups that a metric draws: KID's subsets, FAD-inf's samples, jackknives */
     TL_RNG_TEST = 100,
 };
 
