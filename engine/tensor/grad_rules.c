@@ -168,6 +168,19 @@ RULE(conv2d_dx)
         tl_grad_add(b, n->in[1], tl_conv2d_dw(g, d[0], dy, n->attr.conv, *tl_shape_of(g, n->in[1])));
 }
 
+RULE(max_pool)
+{
+    tl_val in[2] = {tl_grad_saved(b, n->in[0]), d[0]};
+    struct tl_shape shape = *tl_shape_of(b->g, n->in[0]);
+    tl_grad_add(b, n->in[0], tl_node_any(b->g, TL_OP_MAX_POOL_GRAD, in, 2, &shape, 1, n->attr));
+}
+
+RULE(avg_pool)
+{
+    struct tl_shape shape = *tl_shape_of(b->g, n->in[0]);
+    tl_grad_add(b, n->in[0], tl_node_any(b->g, TL_OP_AVG_POOL_GRAD, d, 1, &shape, 1, n->attr));
+}
+
 /* dgb[2,C] -> dgamma[C], dbeta[C] */
 static void add_gamma_beta(struct tl_backward *b, tl_val gamma, tl_val beta, tl_val dgb)
 {
@@ -274,6 +287,8 @@ const tl_grad_rule tl_grad_rules[TL_N_OPS] = {
     [TL_OP_GEMM] = gemm,
     [TL_OP_CONV2D] = conv2d,
     [TL_OP_CONV2D_DX] = conv2d_dx,
+    [TL_OP_MAX_POOL] = max_pool,
+    [TL_OP_AVG_POOL] = avg_pool,
     [TL_OP_GROUP_NORM] = group_norm,
     [TL_OP_LAYER_NORM] = layer_norm,
     [TL_OP_SOFTMAX] = softmax,

@@ -50,6 +50,12 @@ struct tl_conv {
     int32_t pad[4];                 /* top, left, bottom, right; >= 0 */
 };
 
+/* Of a pooling: vertical, horizontal; top left bottom right. */
+struct tl_window {
+    int32_t kernel[2], stride[2]; /* stride 0 means as the kernel */
+    int32_t pad[4];               /* >= 0, smaller than the kernel */
+};
+
 union tl_attr {
     struct {
         float value;
@@ -80,6 +86,10 @@ union tl_attr {
         int32_t ta, tb;
     } gemm;
     struct tl_conv conv;
+    struct {
+        struct tl_window window;
+        int32_t count_pad; /* avg_pool */
+    } pool;
     struct {
         int32_t groups, silu;
         float eps;
@@ -189,6 +199,10 @@ tl_val tl_gemm(struct tl_graph *g, tl_val a, tl_val b, tl_val bias, tl_val add, 
 tl_val tl_conv2d(struct tl_graph *g, tl_val x, tl_val w, tl_val bias, tl_val add, struct tl_conv conv);
 tl_val tl_conv2d_dx(struct tl_graph *g, tl_val dy, tl_val w, struct tl_conv conv, struct tl_shape x_shape);
 tl_val tl_conv2d_dw(struct tl_graph *g, tl_val x, tl_val dy, struct tl_conv conv, struct tl_shape w_shape);
+/* [N,H,W,C] -> [N,P,Q,C], sizes rounded down as PyTorch does without ceil_mode. count_pad false: the mean of
+ * what lies inside x (count_include_pad=False). */
+tl_val tl_max_pool(struct tl_graph *g, tl_val x, struct tl_window window);
+tl_val tl_avg_pool(struct tl_graph *g, tl_val x, struct tl_window window, bool count_pad);
 tl_val tl_group_norm(struct tl_graph *g, tl_val x, tl_val gamma, tl_val beta, int groups, float eps,
                      bool silu);
 tl_val tl_layer_norm(struct tl_graph *g, tl_val x, tl_val gamma, tl_val beta, float eps);

@@ -148,6 +148,47 @@ static void add_conv(struct list *l)
     }
 }
 
+static const struct pool_form {
+    struct tl_shape x;
+    struct tl_window window;
+} pool_forms[] = {
+    {{4, {1, 1, 1, 1}}, {{1, 1}, {1, 1}, {0}}},
+    {{4, {2, 5, 7, 3}}, {{3, 3}, {1, 1}, {1, 1, 1, 1}}},
+    {{4, {2, 9, 8, 4}}, {{3, 3}, {2, 2}, {0}}},
+    {{4, {1, 6, 7, 5}}, {{2, 3}, {2, 1}, {1, 2, 0, 1}}},
+    {{4, {3, 1, 19, 8}}, {{1, 4}, {1, 3}, {0, 2, 0, 1}}},
+    {{4, {1, 8, 8, 130}}, {{2, 2}, {2, 2}, {0}}},
+    {{4, {2, 17, 17, 64}}, {{3, 3}, {1, 1}, {1, 1, 1, 1}}},
+    {{4, {2, 8, 8, 68}}, {{8, 8}, {8, 8}, {0}}},
+    {{4, {1, 7, 9, 2}}, {{2, 2}, {3, 4}, {0, 0, 1, 1}}},
+};
+
+static int64_t pool_out(const struct tl_window *w, int axis, int64_t in)
+{
+    return (in + w->pad[axis] + w->pad[axis + 2] - w->kernel[axis]) / w->stride[axis] + 1;
+}
+
+/* max; avg without and with counted padding */
+static void add_pool(struct list *l)
+{
+    for (size_t f = 0; f < sizeof pool_forms / sizeof *pool_forms; f++)
+        for (int form = 0; form < 3; form++) {
+            const struct pool_form *v = &pool_forms[f];
+            struct tl_shape y = v->x;
+            for (int axis = 0; axis < 2; axis++)
+                y.dim[axis + 1] = pool_out(&v->window, axis, v->x.dim[axis + 1]);
+            struct op_case *c = add(l, form == 0 ? TL_OP_MAX_POOL : TL_OP_AVG_POOL);
+            c->attr = (union tl_attr){.pool = {v->window, form == 2}};
+            c->in[0] = operand(OP_NORMAL, v->x);
+            c->out[0] = y;
+            struct op_case *d = add(l, form == 0 ? TL_OP_MAX_POOL_GRAD : TL_OP_AVG_POOL_GRAD);
+            d->attr = c->attr;
+            d->in[0] = form == 0 ? c->in[0] : operand(OP_COTANGENT, y);
+            if (form == 0) d->in[1] = operand(OP_COTANGENT, y);
+            d->out[0] = v->x;
+        }
+}
+
 static void add_group_norm(struct list *l)
 {
     static const struct {
@@ -236,6 +277,7 @@ size_t op_families_add(struct op_case *table, size_t n)
     add_binary(&l);
     add_gemm(&l);
     add_conv(&l);
+    add_pool(&l);
     add_group_norm(&l);
     add_softmax(&l);
     add_attention(&l);

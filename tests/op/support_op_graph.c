@@ -49,6 +49,10 @@ static tl_val build(struct tl_graph *g, const struct op_case *c, const tl_val *i
         return tl_conv2d_dx(g, in[0], in[1], a->conv, c->out[0]);
     case TL_OP_CONV2D_DW:
         return tl_conv2d_dw(g, in[0], in[1], a->conv, c->out[0]);
+    case TL_OP_MAX_POOL:
+        return tl_max_pool(g, in[0], a->pool.window);
+    case TL_OP_AVG_POOL:
+        return tl_avg_pool(g, in[0], a->pool.window, a->pool.count_pad);
     case TL_OP_GROUP_NORM:
         return tl_group_norm(g, in[0], in[1], in[2], a->norm.groups, a->norm.eps, a->norm.silu);
     case TL_OP_LAYER_NORM:

@@ -19,6 +19,7 @@ static double tolerance_of(enum tl_op op)
     case TL_OP_CONCAT:
     case TL_OP_PAD:
     case TL_OP_UPSAMPLE:
+    case TL_OP_MAX_POOL:
     case TL_OP_EMBEDDING:
         return 1e-7; /* float(value) of double reads back exactly; 1e-7 for fill's constant */
     case TL_OP_SINUSOID:
@@ -38,6 +39,7 @@ static const bool differentiable[TL_N_OPS] = {
     [TL_OP_CONV2D_DX] = true, [TL_OP_GROUP_NORM] = true,  [TL_OP_LAYER_NORM] = true,
     [TL_OP_SOFTMAX] = true,   [TL_OP_LOG_SOFTMAX] = true, [TL_OP_ATTENTION] = true,
     [TL_OP_GEGLU] = true,     [TL_OP_EMBEDDING] = true,   [TL_OP_SUM_SQUARES] = true,
+    [TL_OP_MAX_POOL] = true,  [TL_OP_AVG_POOL] = true,
 };
 
 /* Worst error per op and column, printed at the end. */
