@@ -19,15 +19,37 @@ void tl_folder_finish(struct tl_folder *folder)
     *folder = (struct tl_folder){0};
 }
 
+static bool ends_in(const char *name, const char *const *extensions, size_t n)
+{
+    const char *e = tl_path_extension(name);
+    for (size_t i = 0; i < n; i++) {
+        if (strcasecmp(e, extensions[i]) == 0) return true;
+    }
+    return false;
+}
+
 bool tl_folder_is_picture(const char *name)
 {
     static const char *const extensions[] = {"png", "jpg", "jpeg", "webp", "bmp",
                                              "tga", "ppm", "pgm",  "pnm",  "gif"};
-    const char *e = tl_path_extension(name);
-    for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++) {
-        if (strcasecmp(e, extensions[i]) == 0) return true;
-    }
-    return false;
+    return ends_in(name, extensions, sizeof extensions / sizeof extensions[0]);
+}
+
+bool tl_folder_is_sound(const char *name)
+{
+    static const char *const extensions[] = {"wav",  "wave", "flac", "ogg", "oga", "opus", "mp3", "aif",
+                                             "aiff", "aifc", "au",   "snd", "caf", "w64",  "rf64"};
+    return ends_in(name, extensions, sizeof extensions / sizeof extensions[0]);
+}
+
+static bool is_wanted(enum tl_modality modality, const char *name)
+{
+    return modality == TL_MODALITY_AUDIO ? tl_folder_is_sound(name) : tl_folder_is_picture(name);
+}
+
+const char *tl_folder_noun(const struct tl_folder_reader *r)
+{
+    return r->modality == TL_MODALITY_AUDIO ? "sound" : "picture";
 }
 
 bool tl_folder_parse_repeats(const char *name, int *out_repeats, const char **out_rest)
@@ -61,7 +83,7 @@ bool tl_folder_leads_out(const struct tl_folder_reader *r, const char *path)
     return out;
 }
 
-static bool add_picture(struct tl_folder_reader *r, const char *path, const char *name, const char *trouble)
+bool tl_folder_add(struct tl_folder_reader *r, const char *path, const char *name, const char *trouble)
 {
     if (r->out->n == r->size) {
         r->size = r->size ? 2 * r->size : 256;
@@ -96,23 +118,23 @@ static bool walk(struct tl_folder_reader *r, const char *below, int depth);
 static bool take_entry(struct tl_folder_reader *r, const char *name, int depth)
 {
     const char *path = tl_path_join_in(&r->out->arena, r->root, name), *base = tl_path_base(name);
-    bool picture = tl_folder_is_picture(name);
+    bool wanted = is_wanted(r->modality, name);
     struct stat st, target;
     if (!path) return tl_folder_no_memory(r);
     if (lstat(path, &st) != 0 || stat(path, &target) != 0) {
         int reason = errno;
-        if (picture)
-            return add_picture(r, path, name,
-                               tl_arena_printf(&r->out->arena, "cannot open: %s", strerror(reason)));
+        if (wanted)
+            return tl_folder_add(r, path, name,
+                                 tl_arena_printf(&r->out->arena, "cannot open: %s", strerror(reason)));
         return true; /* gone meanwhile, or a link to nowhere */
     }
     if (S_ISDIR(st.st_mode)) return walk(r, name, depth + 1);
     if (S_ISDIR(target.st_mode)) return true;
-    if (picture)
-        return add_picture(r, path, name,
-                           !S_ISREG(target.st_mode)       ? "not a regular file"
-                           : tl_folder_leads_out(r, path) ? "a link that leads out of the folder"
-                                                          : NULL);
+    if (wanted)
+        return tl_folder_add(r, path, name,
+                             !S_ISREG(target.st_mode)       ? "not a regular file"
+                             : tl_folder_leads_out(r, path) ? "a link that leads out of the folder"
+                                                            : NULL);
     if (S_ISREG(target.st_mode) && (strcmp(base, "metadata.jsonl") == 0 || strcmp(base, "metadata.csv") == 0))
         return add_metadata(r, name);
     return true;
@@ -148,6 +170,7 @@ static bool take_folder_name(struct tl_folder_reader *r, struct tl_folder_item *
 {
     char part[256];
     const char *rest, *caption = NULL;
+    if (r->is_list && !tl_path_is_inside(item->name)) return true;
     for (const char *p = item->name, *slash; (slash = strchr(p, '/')); p = slash + 1) {
         size_t n = (size_t)(slash - p);
         if (n >= sizeof part) continue;
@@ -163,19 +186,19 @@ static bool take_folder_name(struct tl_folder_reader *r, struct tl_folder_item *
     return !n || item->caption || tl_folder_no_memory(r);
 }
 
-/* Walked, sorted, then the captions. */
-static bool read_folder(struct tl_folder_reader *r)
+/* Sorts what was gathered into the folder. */
+static bool settle_items(struct tl_folder_reader *r)
 {
     struct tl_folder *out = r->out;
-    r->real_root = realpath(r->root, NULL);
-    if (!walk(r, "", 0)) return false;
-    if (!r->real_root) return tl_folder_no_memory(r);
-    if (!out->n) return tl_err_set(r->err, TL_BAD_INPUT, "%s: no pictures in this folder", r->root);
     qsort(r->items, out->n, sizeof *r->items, by_name);
     out->items = tl_arena_copy(&out->arena, r->items, out->n * sizeof *r->items);
-    if (!out->items) return tl_folder_no_memory(r);
-    for (size_t i = 0; i < r->n_metadata; i++)
-        if (!tl_folder_take_metadata(r, r->metadata[i])) return false;
+    return out->items || tl_folder_no_memory(r);
+}
+
+/* Captions from beside and above the items, where they have none. */
+static bool settle_captions(struct tl_folder_reader *r)
+{
+    struct tl_folder *out = r->out;
     for (size_t i = 0; i < out->n; i++) {
         struct tl_folder_item *item = &out->items[i];
         if (!item->trouble && !item->caption && !tl_folder_take_sidecar(r, item)) return false;
@@ -186,17 +209,84 @@ static bool read_folder(struct tl_folder_reader *r)
     return out->strays || !out->n_strays || tl_folder_no_memory(r);
 }
 
-bool tl_folder_read(const char *folder, struct tl_folder *out, struct tl_err *err)
+/* Walked, sorted, then the captions. */
+static bool read_folder(struct tl_folder_reader *r)
+{
+    struct tl_folder *out = r->out;
+    r->real_root = realpath(r->root, NULL);
+    if (!walk(r, "", 0)) return false;
+    if (!r->real_root) return tl_folder_no_memory(r);
+    if (!out->n)
+        return tl_err_set(r->err, TL_BAD_INPUT, "%s: no %ss in this folder", r->root, tl_folder_noun(r));
+    if (!settle_items(r)) return false;
+    for (size_t i = 0; i < r->n_metadata; i++)
+        if (!tl_folder_take_metadata(r, r->metadata[i])) return false;
+    return settle_captions(r);
+}
+
+static bool read_list(struct tl_folder_reader *r, const char *path)
+{
+    struct tl_folder *out = r->out;
+    if (is_wanted(r->modality == TL_MODALITY_AUDIO ? TL_MODALITY_IMAGE : TL_MODALITY_AUDIO, path))
+        return tl_err_set(r->err, TL_BAD_INPUT, "%s: %ss are wanted here", path, tl_folder_noun(r));
+    r->root = tl_path_folder_in(&out->arena, path);
+    if (!r->root) return tl_folder_no_memory(r);
+    if (is_wanted(r->modality, path)) {
+        const char *name = tl_arena_strdup(&out->arena, tl_path_base(path));
+        const char *own = tl_arena_strdup(&out->arena, path);
+        if (!name || !own) return tl_folder_no_memory(r);
+        if (!tl_folder_add(r, own, name, NULL)) return false;
+    } else if (!tl_folder_take_list(r, path)) {
+        return false;
+    }
+    if (!out->n)
+        return tl_err_set(r->err, TL_BAD_INPUT, "%s: the list names no %ss", path, tl_folder_noun(r));
+    if (!settle_items(r)) return false;
+    for (size_t i = 1; i < out->n; i++) {
+        if (strcmp(out->items[i - 1].name, out->items[i].name) != 0) continue;
+        return tl_err_set(r->err, TL_BAD_INPUT, "%s: \"%.200s\" is listed twice", path, out->items[i].name);
+    }
+    return settle_captions(r);
+}
+
+static bool end_reading(struct tl_folder_reader *r, bool ok)
+{
+    free(r->items);
+    free(r->real_root);
+    free((void *)r->metadata);
+    free((void *)r->strays);
+    if (!ok) tl_folder_finish(r->out);
+    return ok;
+}
+
+static bool read_as(const char *folder, enum tl_modality modality, struct tl_folder *out, struct tl_err *err)
 {
     *out = (struct tl_folder){0};
-    struct tl_folder_reader r = {.out = out, .root = folder, .err = err};
-    bool ok = read_folder(&r);
-    free(r.items);
-    free(r.real_root);
-    free((void *)r.metadata);
-    free((void *)r.strays);
-    if (!ok) tl_folder_finish(out);
-    return ok;
+    struct tl_folder_reader r = {.out = out, .modality = modality, .root = folder, .err = err};
+    return end_reading(&r, read_folder(&r));
+}
+
+bool tl_folder_read(const char *folder, struct tl_folder *out, struct tl_err *err)
+{
+    return read_as(folder, TL_MODALITY_IMAGE, out, err);
+}
+
+bool tl_folder_read_sounds(const char *folder, struct tl_folder *out, struct tl_err *err)
+{
+    return read_as(folder, TL_MODALITY_AUDIO, out, err);
+}
+
+bool tl_folder_open_any(const char *path, enum tl_modality modality, struct tl_folder *out,
+                        struct tl_err *err)
+{
+    struct stat st;
+    *out = (struct tl_folder){0};
+    if (stat(path, &st) != 0)
+        return tl_err_set(err, TL_BAD_INPUT, "%s: cannot open: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode)) return read_as(path, modality, out, err);
+    if (!S_ISREG(st.st_mode)) return tl_err_set(err, TL_BAD_INPUT, "%s: neither a folder nor a file", path);
+    struct tl_folder_reader r = {.out = out, .modality = modality, .is_list = true, .err = err};
+    return end_reading(&r, read_list(&r, path));
 }
 
 bool tl_folder_scan(const char *folder, struct tl_folder *out, struct tl_err *err)

@@ -1,6 +1,9 @@
-/* Captions of a data folder: rows of metadata files, and text files beside the pictures. */
+/* Captions of a data folder: rows of metadata files, and text files beside the pictures; and list files,
+ * whose rows are items themselves. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/str.h"
 #include "io/file.h"
@@ -42,19 +45,46 @@ static bool add_stray(struct rows *rows, const char *file)
         r->strays = more;
     }
     const char *text =
-        tl_arena_printf(&out->arena, "%s: line %zu: file_name \"%.200s\": no such picture in the folder",
-                        rows->path, rows->line, file);
+        tl_arena_printf(&out->arena, "%s: line %zu: file_name \"%.200s\": no such %s in the folder",
+                        rows->path, rows->line, file, tl_folder_noun(r));
     if (!text) return tl_folder_no_memory(r);
     r->strays[out->n_strays++] = text;
     return true;
 }
 
-/* The item that a row names, *out NULL for a stray. An item is found only among those of the walk, so no name
- * can lead out of the root. */
+/* The item that a list's row makes. */
+static bool list_item(struct rows *rows, const char *file, struct tl_folder_item **out)
+{
+    struct tl_folder_reader *r = rows->r;
+    struct tl_arena *arena = &r->out->arena;
+    struct stat st;
+    for (const char *p = file; *p; p++) {
+        if ((unsigned char)*p < 0x20 || *p == 0x7f) return refuse(rows, ": a control character", file);
+    }
+    while (file[0] == '.' && file[1] == '/') file += 2;
+    if (!*file) return refuse(rows, ": no name", file);
+    const char *name = tl_arena_strdup(arena, file), *path = tl_path_join_in(arena, r->root, file);
+    if (!name || !path) return tl_folder_no_memory(r);
+    const char *trouble = NULL;
+    if (stat(path, &st) != 0) {
+        trouble = tl_arena_printf(arena, "cannot open: %s", strerror(errno));
+        if (!trouble) return tl_folder_no_memory(r);
+    } else if (!S_ISREG(st.st_mode)) {
+        trouble = "not a regular file";
+    }
+    if (!tl_folder_add(r, path, name, trouble)) return false;
+    *out = &r->items[r->out->n - 1];
+    (*out)->metadata = rows->path;
+    return true;
+}
+
+/* The item that a row names, *out NULL for a stray. An item of a folder is found only among those of the
+ * walk, so no name can lead out of the root. */
 static bool find_item(struct rows *rows, const char *file, struct tl_folder_item **out)
 {
     struct tl_folder *f = rows->r->out;
     *out = NULL;
+    if (rows->r->is_list) return list_item(rows, file, out);
     if (!tl_path_is_inside(file)) return refuse(rows, " leads out of the folder", file);
     while (file[0] == '.' && file[1] == '/') file += 2;
     struct tl_folder_item key = {.name = tl_path_join_in(&f->arena, rows->below, file)};
@@ -179,6 +209,52 @@ bool tl_folder_take_metadata(struct tl_folder_reader *r, const char *name)
     return ok;
 }
 
+/* "PATH" or "PATH<tab>CAPTION". */
+static bool take_line(struct rows *rows, const char *line, size_t len)
+{
+    struct tl_folder_reader *r = rows->r;
+    struct tl_arena *arena = &r->out->arena;
+    const char *tab = memchr(line, '\t', len), *file = line, *text = tab ? tab + 1 : line + len;
+    size_t n_file = tab ? (size_t)(tab - line) : len, n_text = (size_t)(line + len - text);
+    struct tl_folder_item *item;
+    tl_text_trim(&file, &n_file);
+    tl_text_trim(&text, &n_text);
+    file = tl_text_keep(arena, file, n_file);
+    if (!file) return tl_folder_no_memory(r);
+    if (!find_item(rows, file, &item)) return false;
+    if (n_text) item->caption = tl_text_keep(arena, text, n_text);
+    return !n_text || item->caption || tl_folder_no_memory(r);
+}
+
+static bool take_plain(struct rows *rows, const char *text, size_t n)
+{
+    struct tl_text_lines lines;
+    const char *line;
+    size_t len;
+    bool is_first = true, ok = tl_text_lines_begin(&lines, text, n, rows->path, rows->r->err);
+    for (; ok && tl_text_lines_next(&lines, &line, &len); is_first = false) {
+        if (is_first && line[0] == '{') return take_jsonl(rows, text, n);
+        rows->line = lines.line;
+        ok = line[0] == '#' || take_line(rows, line, len);
+    }
+    return ok;
+}
+
+bool tl_folder_take_list(struct tl_folder_reader *r, const char *path)
+{
+    struct rows rows = {.r = r, .path = tl_arena_strdup(&r->out->arena, path), .below = ""};
+    size_t n;
+    if (!rows.path) return tl_folder_no_memory(r);
+    uint8_t *text = tl_file_read(path, MOST_METADATA, &n, r->err);
+    if (!text) return false;
+    const char *e = tl_path_extension(path);
+    bool ok = (strcmp(e, "jsonl") == 0 ? take_jsonl
+               : strcmp(e, "csv") == 0 ? take_csv
+                                       : take_plain)(&rows, (const char *)text, n);
+    free(text);
+    return ok;
+}
+
 /* A text file's whole content as the item's caption; what is wrong with it is the item's trouble. */
 static bool take_text(struct tl_folder_reader *r, struct tl_folder_item *item, const char *path)
 {
@@ -190,7 +266,10 @@ static bool take_text(struct tl_folder_reader *r, struct tl_folder_item *item, c
         item->trouble = tl_arena_printf(arena, "%s: a link that leads out of the folder", path);
         return item->trouble || tl_folder_no_memory(r);
     }
-    uint8_t *text = tl_file_read(path, MOST_CAPTION, &n, &err);
+    struct stat st;
+    bool is_file = stat(path, &st) != 0 || S_ISREG(st.st_mode); /* a pipe would be waited for */
+    uint8_t *text = is_file ? tl_file_read(path, MOST_CAPTION, &n, &err) : NULL;
+    if (!is_file) tl_err_set(&err, TL_BAD_INPUT, "%s: not a regular file", path);
     if (text && tl_text_lines_begin(&lines, (const char *)text, n, path, &err)) {
         const char *caption = lines.p;
         size_t len = (size_t)(lines.end - lines.p);
