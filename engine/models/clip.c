@@ -159,7 +159,7 @@ void tl_clip_vision_build(struct tl_nn *nn, const struct tl_clip_vision_config *
         return;
     }
     int64_t n = s->dim[0], side = c->image_size / c->patch, d = c->tower.width;
-    struct tl_nn_conv conv = {c->patch, c->patch, {0}, true};
+    struct tl_nn_conv conv = {.kernel = c->patch, .stride = c->patch, .no_bias = true};
     tl_val x = tl_nn_conv2d(nn, pixels, d, conv, "vision_model.embeddings.patch_embedding");
     x = tl_reshape(g, x, tl_shape3(n, side * side, d));
     tl_val class = tl_nn_weight(nn, tl_shape1(d), "vision_model.embeddings.class_embedding");

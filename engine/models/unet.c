@@ -181,7 +181,8 @@ tl_val tl_unet_build(struct tl_nn *nn, const struct tl_unet_config *c, const str
     tl_val h = c->center_input_sample ? tl_unary(nn->g, TL_UNARY_AFFINE, in->sample, 2, -1) : in->sample;
     int pi = (c->conv_in_kernel - 1) / 2, po = (c->conv_out_kernel - 1) / 2;
     h = tl_nn_conv2d(nn, h, c->channels[0],
-                     (struct tl_nn_conv){c->conv_in_kernel, 1, {pi, pi, pi, pi}, false}, "conv_in");
+                     (struct tl_nn_conv){.kernel = c->conv_in_kernel, .stride = 1, .pad = {pi, pi, pi, pi}},
+                     "conv_in");
     push(&b, h);
     for (int i = 0; i < c->n_blocks; i++) h = down_block(&b, h, i);
     if (c->mid) h = mid_block(&b, h);
@@ -189,6 +190,7 @@ tl_val tl_unet_build(struct tl_nn *nn, const struct tl_unet_config *c, const str
     bool silu = tl_unary_find(c->act) == TL_UNARY_SILU;
     h = tl_nn_group_norm(nn, h, c->groups, c->eps, silu, "conv_norm_out");
     if (!silu) h = tl_nn_activation(nn, h, c->act);
-    return tl_nn_conv2d(nn, h, c->out_channels,
-                        (struct tl_nn_conv){c->conv_out_kernel, 1, {po, po, po, po}, false}, "conv_out");
+    return tl_nn_conv2d(
+        nn, h, c->out_channels,
+        (struct tl_nn_conv){.kernel = c->conv_out_kernel, .stride = 1, .pad = {po, po, po, po}}, "conv_out");
 }

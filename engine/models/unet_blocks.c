@@ -112,7 +112,7 @@ tl_val tl_block_upsample(struct tl_nn *nn, tl_val x, int64_t height, int64_t wid
 tl_val tl_block_downsample(struct tl_nn *nn, tl_val x, int padding, const char *name)
 {
     if (x < 0) return TL_NONE;
-    struct tl_nn_conv conv = {3, 2, {padding, padding, 1, 1}, false};
+    struct tl_nn_conv conv = {.kernel = 3, .stride = 2, .pad = {padding, padding, 1, 1}};
     return tl_nn_conv2d(nn, x, tl_shape_last(tl_shape_of(nn->g, x)), conv, "%s.conv", name);
 }
 

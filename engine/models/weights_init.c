@@ -49,7 +49,8 @@ static struct rule rule_of(const struct tl_store_layout *l, const struct tl_stor
 {
     const char *name = e->name;
     if (strcmp(name, "logit_scale") == 0) return (struct rule){VALUE, 2.6592};
-    if (tl_str_ends(name, ".lora_B.weight")) return (struct rule){ZERO, 0};
+    if (tl_str_ends(name, ".lora_B.weight") || tl_str_ends(name, ".running_mean"))
+        return (struct rule){ZERO, 0};
     if (tl_str_ends(name, ".lora_A.weight")) return (struct rule){NORMAL, 1.0 / (double)e->shape.dim[1]};
     for (size_t i = 0; i < sizeof clip_rules / sizeof *clip_rules; i++)
         if (strstr(name, clip_rules[i].part)) {

@@ -1,27 +1,10 @@
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "nn/layer_inner.h"
 #include "nn/lora.h"
-#include "nn/nn.h"
 
-#define FORMAT_NAME(name, fmt)                                                                               \
-    char name[384];                                                                                          \
-    do {                                                                                                     \
-        va_list args_;                                                                                       \
-        va_start(args_, fmt);                                                                                \
-        vsnprintf(name, sizeof name, fmt, args_);                                                            \
-        va_end(args_);                                                                                       \
-    } while (0)
-
-static bool ok(const struct tl_nn *nn, tl_val x)
-{
-    return nn->g->err.code == TL_OK && x >= 0;
-}
-
-/* The param NAME+END of nn->set as F32: a half is cast where it is read. */
-static tl_val weight(struct tl_nn *nn, enum tl_layout layout, struct tl_shape shape, const char *name,
-                     const char *end)
+tl_val tl_layer_weight(struct tl_nn *nn, enum tl_layout layout, struct tl_shape shape, const char *name,
+                       const char *end)
 {
     return tl_cast(nn->g, tl_param_typed(nn->g, nn->set, layout, nn->dtype, shape, "%s%s", name, end),
                    TL_F32);
@@ -44,12 +27,12 @@ static tl_val linear(struct tl_nn *nn, tl_val x, int64_t out, bool bias, tl_val 
                      const char *name)
 {
     struct tl_graph *g = nn->g;
-    if (!ok(nn, x)) return TL_NONE;
+    if (!tl_layer_ok(nn, x)) return TL_NONE;
     struct tl_shape shape = *tl_shape_of(g, x);
     int64_t rows = tl_shape_rows(&shape), in = tl_shape_last(&shape);
     tl_val flat = tl_reshape(g, x, tl_shape2(rows, in));
-    tl_val w = weight(nn, layout, tl_shape2(in, out), name, ".weight");
-    tl_val b = bias ? weight(nn, TL_LAYOUT_PLAIN, tl_shape1(out), name, ".bias") : TL_NONE;
+    tl_val w = tl_layer_weight(nn, layout, tl_shape2(in, out), name, ".weight");
+    tl_val b = bias ? tl_layer_weight(nn, TL_LAYOUT_PLAIN, tl_shape1(out), name, ".bias") : TL_NONE;
     tl_val residual = add >= 0 ? tl_reshape(g, add, tl_shape2(rows, out)) : TL_NONE;
     tl_val y = tl_gemm(g, flat, w, b, residual, false, false);
     y = add_lora(nn, flat, y, in, out, name);
@@ -59,65 +42,52 @@ static tl_val linear(struct tl_nn *nn, tl_val x, int64_t out, bool bias, tl_val 
 
 tl_val tl_nn_linear(struct tl_nn *nn, tl_val x, int64_t out, bool bias, const char *fmt, ...)
 {
-    FORMAT_NAME(name, fmt);
+    TL_LAYER_NAME(name, fmt);
     return linear(nn, x, out, bias, TL_NONE, TL_LAYOUT_LINEAR, name);
 }
 
 tl_val tl_nn_linear_add(struct tl_nn *nn, tl_val x, int64_t out, bool bias, tl_val add, const char *fmt, ...)
 {
-    FORMAT_NAME(name, fmt);
+    TL_LAYER_NAME(name, fmt);
     return linear(nn, x, out, bias, add, TL_LAYOUT_LINEAR, name);
 }
 
 tl_val tl_nn_conv1x1(struct tl_nn *nn, tl_val x, int64_t out, bool bias, const char *fmt, ...)
 {
-    FORMAT_NAME(name, fmt);
+    TL_LAYER_NAME(name, fmt);
     return linear(nn, x, out, bias, TL_NONE, TL_LAYOUT_LINEAR4, name);
-}
-
-tl_val tl_nn_conv2d(struct tl_nn *nn, tl_val x, int64_t out, struct tl_nn_conv conv, const char *fmt, ...)
-{
-    struct tl_graph *g = nn->g;
-    FORMAT_NAME(name, fmt);
-    if (!ok(nn, x)) return TL_NONE;
-    int64_t in = tl_shape_last(tl_shape_of(g, x));
-    tl_val w = weight(nn, TL_LAYOUT_CONV2D, tl_shape4(conv.kernel, conv.kernel, in, out), name, ".weight");
-    tl_val b = conv.no_bias ? TL_NONE : weight(nn, TL_LAYOUT_PLAIN, tl_shape1(out), name, ".bias");
-    struct tl_conv c = {.stride = {conv.stride, conv.stride}};
-    memcpy(c.pad, conv.pad, sizeof c.pad);
-    return tl_conv2d(g, x, w, b, TL_NONE, c);
 }
 
 tl_val tl_nn_group_norm(struct tl_nn *nn, tl_val x, int groups, float eps, bool silu, const char *fmt, ...)
 {
-    FORMAT_NAME(name, fmt);
-    if (!ok(nn, x)) return TL_NONE;
+    TL_LAYER_NAME(name, fmt);
+    if (!tl_layer_ok(nn, x)) return TL_NONE;
     struct tl_shape c = tl_shape1(tl_shape_last(tl_shape_of(nn->g, x)));
-    tl_val gamma = weight(nn, TL_LAYOUT_PLAIN, c, name, ".weight");
-    tl_val beta = weight(nn, TL_LAYOUT_PLAIN, c, name, ".bias");
+    tl_val gamma = tl_layer_weight(nn, TL_LAYOUT_PLAIN, c, name, ".weight");
+    tl_val beta = tl_layer_weight(nn, TL_LAYOUT_PLAIN, c, name, ".bias");
     return tl_group_norm(nn->g, x, gamma, beta, groups, eps, silu);
 }
 
 tl_val tl_nn_layer_norm(struct tl_nn *nn, tl_val x, float eps, const char *fmt, ...)
 {
-    FORMAT_NAME(name, fmt);
-    if (!ok(nn, x)) return TL_NONE;
+    TL_LAYER_NAME(name, fmt);
+    if (!tl_layer_ok(nn, x)) return TL_NONE;
     struct tl_shape c = tl_shape1(tl_shape_last(tl_shape_of(nn->g, x)));
-    tl_val gamma = weight(nn, TL_LAYOUT_PLAIN, c, name, ".weight");
-    tl_val beta = weight(nn, TL_LAYOUT_PLAIN, c, name, ".bias");
+    tl_val gamma = tl_layer_weight(nn, TL_LAYOUT_PLAIN, c, name, ".weight");
+    tl_val beta = tl_layer_weight(nn, TL_LAYOUT_PLAIN, c, name, ".bias");
     return tl_layer_norm(nn->g, x, gamma, beta, eps);
 }
 
 tl_val tl_nn_weight(struct tl_nn *nn, struct tl_shape shape, const char *fmt, ...)
 {
-    FORMAT_NAME(name, fmt);
-    return weight(nn, TL_LAYOUT_PLAIN, shape, name, "");
+    TL_LAYER_NAME(name, fmt);
+    return tl_layer_weight(nn, TL_LAYOUT_PLAIN, shape, name, "");
 }
 
 tl_val tl_nn_normalize(struct tl_nn *nn, tl_val x)
 {
     struct tl_graph *g = nn->g;
-    if (!ok(nn, x)) return TL_NONE;
+    if (!tl_layer_ok(nn, x)) return TL_NONE;
     struct tl_shape one = *tl_shape_of(g, x);
     one.dim[one.rank - 1] = 1;
     tl_val norm =

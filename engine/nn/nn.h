@@ -32,9 +32,10 @@ tl_val tl_nn_conv1x1(struct tl_nn *nn, tl_val x, int64_t out, bool bias, const c
 tl_val tl_nn_linear_add(struct tl_nn *nn, tl_val x, int64_t out, bool bias, tl_val add, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
 
-/* Square kernel; pad {top, left, bottom, right}. */
+/* pad {top, left, bottom, right}. */
 struct tl_nn_conv {
-    int kernel, stride;
+    int kernel, stride;     /* stride 0: 1 */
+    int kernel_w, stride_w; /* 0: the same as the vertical one */
     int32_t pad[4];
     bool no_bias;
 };
@@ -42,13 +43,22 @@ tl_val tl_nn_conv2d(struct tl_nn *nn, tl_val x, int64_t out, struct tl_nn_conv c
     __attribute__((format(printf, 5, 6)));
 static inline struct tl_nn_conv tl_nn_conv3x3(void)
 {
-    return (struct tl_nn_conv){3, 1, {1, 1, 1, 1}, false};
+    return (struct tl_nn_conv){.kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}};
 }
 
 tl_val tl_nn_group_norm(struct tl_nn *nn, tl_val x, int groups, float eps, bool silu, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
 tl_val tl_nn_layer_norm(struct tl_nn *nn, tl_val x, float eps, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* Batch norm over the last axis with the statistics of inference: (x - running_mean) / sqrt(running_var +
+ * eps), affine: times NAME.weight plus NAME.bias. NAME.num_batches_tracked of files is not asked for. */
+tl_val tl_nn_batch_norm(struct tl_nn *nn, tl_val x, float eps, bool affine, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+/* relu(batch_norm(conv2d(x))) as one convolution: the norm's scale goes into the weights, its shift into the
+ * bias, inside the graph, so that gradients still reach every param. The norm is affine. */
+tl_val tl_nn_conv_norm(struct tl_nn *nn, tl_val x, int64_t out, struct tl_nn_conv conv, float eps,
+                       const char *conv_name, const char *norm_name, bool relu);
 
 /* A plain vector or table, as F32. */
 tl_val tl_nn_weight(struct tl_nn *nn, struct tl_shape shape, const char *fmt, ...)
