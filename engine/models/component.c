@@ -11,8 +11,12 @@
 /* Configs of transformers name their class in `architectures`, nested ones only by model_type. */
 static const struct {
     const char *model_type, *name;
-} model_types[] = {
-    {"clip_text_model", "CLIPTextModel"}, {"clip_vision_model", "CLIPVisionModel"}, {"clip", "CLIPModel"}};
+} model_types[] = {{"clip_text_model", "CLIPTextModel"},
+                   {"clip_vision_model", "CLIPVisionModel"},
+                   {"clip", "CLIPModel"},
+                   {"clap_text_model", "ClapTextModelWithProjection"},
+                   {"clap_audio_model", "ClapAudioModelWithProjection"},
+                   {"clap", "ClapModel"}};
 
 const struct tl_component_class *tl_component_class_of(const cJSON *json, struct tl_err *err)
 {

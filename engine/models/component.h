@@ -6,6 +6,7 @@
 #ifndef TL_MODELS_COMPONENT_H
 #define TL_MODELS_COMPONENT_H
 
+#include "models/clap.h"
 #include "models/clip.h"
 #include "models/unet.h"
 #include "models/vae.h"
@@ -17,6 +18,9 @@ union tl_component_config {
     struct tl_clip_text_config clip_text;
     struct tl_clip_vision_config clip_vision;
     struct tl_clip_config clip;
+    struct tl_clap_text_config clap_text;
+    struct tl_clap_audio_config clap_audio;
+    struct tl_clap_config clap;
 };
 
 /* A tensor of a call: a graph input or output under its name in Python. */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "models/component.h"
+#include "models/component_clap.h"
 
 /* ---- UNet2DConditionModel ---- */
 static bool unet_parse(const cJSON *json, union tl_component_config *c, struct tl_err *err)
@@ -288,6 +289,39 @@ const struct tl_component_class tl_component_classes[] = {
         {"image_embeds", TL_PORT_VECTOR, false},
         {"text_embeds", TL_PORT_VECTOR, false}},
        clip_forward}}},
+    {"ClapTextModelWithProjection",
+     "transformers",
+     "model",
+     "text encoder of AudioLDM: RoBERTa with projection",
+     tl_component_clap_text_parse,
+     tl_component_clap_text_declare,
+     {{"forward",
+       {TL_CLAP_TEXT_PORTS},
+       {{"text_embeds", TL_PORT_VECTOR, false}, {"last_hidden_state", TL_PORT_TOKENS, false}},
+       tl_component_clap_text}}},
+    {"ClapAudioModelWithProjection",
+     "transformers",
+     "model",
+     "sound encoder with projection: HTSAT, fused or not",
+     tl_component_clap_audio_parse,
+     tl_component_clap_audio_declare,
+     {{"forward",
+       {TL_CLAP_AUDIO_PORTS},
+       {{"audio_embeds", TL_PORT_VECTOR, false}, {"last_hidden_state", TL_PORT_PICTURE, false}},
+       tl_component_clap_audio}}},
+    {"ClapModel",
+     "transformers",
+     "model",
+     "both towers for sounds: CLAP score and reward, MusicLDM",
+     tl_component_clap_parse,
+     tl_component_clap_declare,
+     {{"forward",
+       {TL_CLAP_TEXT_PORTS, TL_CLAP_AUDIO_PORTS},
+       {{"logits_per_audio", TL_PORT_VECTOR, false},
+        {"logits_per_text", TL_PORT_VECTOR, false},
+        {"audio_embeds", TL_PORT_VECTOR, false},
+        {"text_embeds", TL_PORT_VECTOR, false}},
+       tl_component_clap}}},
     {0},
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "models/forward_made.h"
 #include "tensor/exec.h"
 
 enum { MAX_WRT = 512 };
@@ -44,16 +45,20 @@ static bool by_table(const struct tl_component *c, const struct tl_port *port)
            c->config.unet.class_embed == TL_CLASS_TABLE;
 }
 
-static const struct tl_st_tensor *tensor_of(const struct run *r, const struct tl_port *port)
+/* The tensor of a port, or the one that it is made from. */
+static const struct tl_st_tensor *tensor_of(const struct run *r, const struct tl_port *port, bool *out_made)
 {
-    const char *name = strcmp(port->name, "eos_rows") == 0 ? "input_ids" : port->name;
-    return tl_st_find(r->call->input, name);
+    const struct tl_st_tensor *t = tl_st_find(r->call->input, port->name);
+    const char *from = t ? NULL : tl_forward_made_from(port->name);
+    *out_made = from != NULL;
+    return from ? tl_st_find(r->call->input, from) : t;
 }
 
 static bool declare_input(struct run *r, int i, struct tl_err *err)
 {
     const struct tl_port *port = &r->method->in[i];
-    const struct tl_st_tensor *t = tensor_of(r, port);
+    bool made;
+    const struct tl_st_tensor *t = tensor_of(r, port, &made);
     r->in[i] = TL_NONE;
     if (!t)
         return port->optional ||
@@ -61,11 +66,11 @@ static bool declare_input(struct run *r, int i, struct tl_err *err)
     struct tl_shape s = {.rank = (int)t->rank ? (int)t->rank : 1, .dim = {1}};
     if (t->rank > 4) return tl_err_set(err, TL_BAD_INPUT, "input %s has %u axes", port->name, t->rank);
     for (unsigned k = 0; k < t->rank; k++) s.dim[k] = (int64_t)t->shape[k];
+    if (made && !tl_forward_made_shape(r->call->component, port->name, t, &s)) return true;
     if (port->kind == TL_PORT_PICTURE) {
         if (s.rank != 4) return tl_err_set(err, TL_BAD_INPUT, "input %s must be [N,C,H,W]", port->name);
         s = tl_shape4(s.dim[0], s.dim[2], s.dim[3], s.dim[1]);
     }
-    if (strcmp(port->name, "eos_rows") == 0) s = tl_shape1(s.dim[0]);
     if (i == 0) r->batch = s.dim[0];
     if (strcmp(port->name, "timestep") == 0 && s.rank == 1 && s.dim[0] == 1)
         s.dim[0] = r->batch; /* one for all */
@@ -74,32 +79,28 @@ static bool declare_input(struct run *r, int i, struct tl_err *err)
     return tl_graph_ok(r->g, err);
 }
 
-static const struct tl_clip_text_config *text_config(const struct tl_component *c)
-{
-    return strcmp(c->cls->name, "CLIPModel") == 0 ? &c->config.clip.text : &c->config.clip_text;
-}
-
-static bool write_ids(struct run *r, int i, const struct tl_st_tensor *t, struct tl_err *err)
+/* Values that are written as they are: ids, and what is made. */
+static bool write_plain(struct run *r, int i, const struct tl_st_tensor *t, bool made, struct tl_err *err)
 {
     const struct tl_port *port = &r->method->in[i];
-    int32_t *ids = malloc((t->n + 1) * sizeof *ids), *rows = calloc(t->n + 1, sizeof *rows);
-    bool ok = ids && rows && tl_st_to_i32(t, ids, err);
-    if (ok && strcmp(port->name, "eos_rows") == 0)
-        tl_clip_eos_rows(text_config(r->call->component), ids, (int64_t)t->shape[0], (int64_t)t->shape[1],
-                         rows);
-    ok = ok && tl_exec_write(r->exec, port->name, strcmp(port->name, "eos_rows") == 0 ? rows : ids, err);
-    free(ids);
-    free(rows);
+    size_t n = (size_t)tl_shape_count(tl_shape_of(tl_exec_graph(r->exec), r->in[i]));
+    void *values = malloc((n + 1) * sizeof(int32_t)); /* or floats of the same size */
+    bool ok = values &&
+              (made ? tl_forward_made_fill(r->call->component, port->name, t, values, err)
+                    : tl_st_to_i32(t, values, err)) &&
+              tl_exec_write(r->exec, port->name, values, err);
+    free(values);
     return ok;
 }
 
 static bool write_input(struct run *r, int i, struct tl_err *err)
 {
     const struct tl_port *port = &r->method->in[i];
-    const struct tl_st_tensor *t = tensor_of(r, port);
+    bool made;
+    const struct tl_st_tensor *t = tensor_of(r, port, &made);
     if (r->in[i] < 0 || !t) return true;
     const struct tl_graph *g = tl_exec_graph(r->exec);
-    if (g->values[r->in[i]].dtype == TL_I32) return write_ids(r, i, t, err);
+    if (made || g->values[r->in[i]].dtype == TL_I32) return write_plain(r, i, t, made, err);
     size_t n = (size_t)tl_shape_count(tl_shape_of(g, r->in[i]));
     float *file = malloc((n + 1) * sizeof *file), *kernel = malloc((n + 1) * sizeof *kernel);
     bool ok = file && kernel && tl_st_to_f32(t, file, err);

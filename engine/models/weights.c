@@ -148,7 +148,7 @@ bool tl_weights_save(struct tl_store *store, const char *path, enum tl_st_dtype 
     for (int32_t i = 0; ok && i < l->n_entries; i++) {
         const struct tl_store_entry *e = &l->entries[i];
         struct tl_shape shape = tl_layout_file_shape(e->layout, &e->shape);
-        bool scalar = strcmp(e->name, "logit_scale") == 0;
+        bool scalar = strncmp(e->name, "logit_scale", 11) == 0; /* CLAP has two: _a, _t */
         items[i] = (struct tl_st_item){.name = tl_arena_printf(&names, "%s%s", prefix, e->name),
                                        .dtype = dtype,
                                        .rank = scalar ? 0 : (unsigned)shape.rank,

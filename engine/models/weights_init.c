@@ -48,7 +48,8 @@ static const struct tl_store_entry *weight_of(const struct tl_store_layout *l, c
 static struct rule rule_of(const struct tl_store_layout *l, const struct tl_store_entry *e)
 {
     const char *name = e->name;
-    if (strcmp(name, "logit_scale") == 0) return (struct rule){VALUE, 2.6592};
+    if (strncmp(name, "logit_scale", 11) == 0) return (struct rule){VALUE, 2.6592};
+    if (tl_str_ends(name, ".relative_position_bias_table")) return (struct rule){NORMAL, 0.02};
     if (tl_str_ends(name, ".lora_B.weight") || tl_str_ends(name, ".running_mean"))
         return (struct rule){ZERO, 0};
     if (tl_str_ends(name, ".lora_A.weight")) return (struct rule){NORMAL, 1.0 / (double)e->shape.dim[1]};
