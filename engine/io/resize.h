@@ -1,8 +1,8 @@
 /* Separable resampling with Pillow's filters: antialiased, the support grows with the reduction.
  *
  * The 8-bit variant gives Pillow's bytes (22-bit fixed point, horizontal pass first, rounded to 8 bits
- * between the passes; specs clip 5.2). The float variant has no rounding and no clipping. A pass that keeps
- * its size is skipped. */
+ * between the passes; specs clip 5.2). The float variant gives the floats of Pillow's mode F: sums in double,
+ * rounded to float after each pass, never clipped. A pass that keeps its size is skipped. */
 #ifndef TL_IO_RESIZE_H
 #define TL_IO_RESIZE_H
 

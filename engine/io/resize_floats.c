@@ -1,25 +1,32 @@
 /* The float variant: no rounding between the passes, none at the end. */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "io/resize.h"
 
-/* [rows][n_in][inner] to [rows][n_out][inner]. */
-static void pass(const float *in, size_t rows, size_t inner, const struct tl_resize_axis *axis, float *out)
+/* [rows][n_in][inner] to [rows][n_out][inner]. Sums in double, rounded once a pass: Pillow's bits for mode F.
+ */
+static bool pass(const float *in, size_t rows, size_t inner, const struct tl_resize_axis *axis, float *out,
+                 struct tl_err *err)
 {
+    double *sum = inner <= SIZE_MAX / sizeof *sum ? malloc(inner * sizeof *sum) : NULL;
+    if (!sum) return tl_err_set(err, TL_BAD_INPUT, "out of memory resizing a picture");
     for (size_t r = 0; r < rows; r++) {
         const float *from = in + r * (size_t)axis->n_in * inner;
         for (int x = 0; x < axis->n_out; x++, out += inner) {
             const double *w = axis->weight + (size_t)x * (size_t)axis->most;
-            memset(out, 0, inner * sizeof *out);
+            memset(sum, 0, inner * sizeof *sum);
             for (int k = 0; k < axis->count[x]; k++) {
                 const float *p = from + (size_t)(axis->first[x] + k) * inner;
-                float wk = (float)w[k];
-                for (size_t i = 0; i < inner; i++) out[i] += wk * p[i];
+                for (size_t i = 0; i < inner; i++) sum[i] += (double)p[i] * w[k];
             }
+            for (size_t i = 0; i < inner; i++) out[i] = (float)sum[i];
         }
     }
+    free(sum);
+    return true;
 }
 
 bool tl_resize_floats(const float *in, int w, int h, int channels, int out_w, int out_h,
@@ -38,12 +45,12 @@ bool tl_resize_floats(const float *in, int w, int h, int channels, int out_w, in
         if (w == out_w) {
             memcpy(middle, in, n);
         } else {
-            pass(in, (size_t)h, c, &across, middle);
+            ok = pass(in, (size_t)h, c, &across, middle, err);
         }
-        if (h == out_h) {
+        if (ok && h == out_h) {
             memcpy(out, middle, n);
-        } else {
-            pass(middle, 1, (size_t)out_w * c, &down, out);
+        } else if (ok) {
+            ok = pass(middle, 1, (size_t)out_w * c, &down, out, err);
         }
     }
     free(middle);
