@@ -4,8 +4,8 @@
  *   caller <-------------death-------------- keeper
  *   caller <---order + file, reply----------------------------> worker
  *
- * All sockets keep message boundaries (SOCK_SEQPACKET). Pixels go through a mapping that the worker shares
- * with the caller. The caller trusts nothing that a worker says. */
+ * All sockets keep message boundaries (SOCK_SEQPACKET). Pixels and samples go through a mapping that the
+ * worker shares with the caller. The caller trusts nothing that a worker says. */
 #ifndef TL_IO_DECODE_INNER_H
 #define TL_IO_DECODE_INNER_H
 
@@ -19,6 +19,9 @@ enum { DECODE_MOST_WORKERS = 16, DECODE_MOST_PATH = 4096, DECODE_MOST_FILE = 256
 /* Exit status of a worker that could not put its limits in force. */
 enum { DECODE_EXIT_LIMITS = 71 };
 
+/* Beside enum tl_decode_kind, in orders only. */
+enum { DECODE_SOUND = 16 };
+
 struct decode_order {
     int32_t kind, width, height;
     int64_t n_bytes;             /* of the file */
@@ -27,7 +30,9 @@ struct decode_order {
 
 struct decode_reply {
     int32_t is_ok, is_memory; /* is_memory: it failed for want of memory */
-    int32_t width, height;
+    int32_t width, height;    /* of a picture */
+    int32_t rate, channels;   /* of a sound */
+    int64_t frames;
     char text[sizeof((struct tl_err){0}.text)];
 };
 
@@ -44,9 +49,9 @@ struct decode_death {
 
 /* Everything that the children need, complete before the first fork. */
 struct decode_plan {
-    struct tl_decode_params params; /* nothing is 0 any more */
-    uint8_t *px[DECODE_MOST_WORKERS];
-    size_t px_bytes; /* of each */
+    struct tl_decode_params params;    /* nothing is 0 any more */
+    void *shared[DECODE_MOST_WORKERS]; /* pixels or samples */
+    size_t shared_bytes;               /* of each */
 };
 
 _Noreturn void decode_keeper(const struct decode_plan *plan, int control);

@@ -27,21 +27,23 @@ static void settle_params(const struct tl_decode_params *in, struct tl_decode_pa
     if (out->n_workers > DECODE_MOST_WORKERS) out->n_workers = DECODE_MOST_WORKERS;
     if (out->most_pixels == 0 || out->most_pixels > TL_IMAGE_MAX_PIXELS)
         out->most_pixels = TL_IMAGE_MAX_PIXELS;
+    if (out->most_samples > TL_SOUND_MAX_SAMPLES) out->most_samples = TL_SOUND_MAX_SAMPLES;
     if (out->most_memory == 0) out->most_memory = DEFAULT_MEMORY;
     if (!(out->most_seconds > 0)) out->most_seconds = DEFAULT_SECONDS;
 }
 
-/* Address space only: pages appear as they are written, and go back after large pictures. */
-static bool map_pixels(struct decode_plan *plan, struct tl_err *err)
+/* Address space only: pages appear as they are written, and go back after large files. */
+static bool map_shared(struct decode_plan *plan, struct tl_err *err)
 {
-    plan->px_bytes = CHANNELS * plan->params.most_pixels;
+    size_t pixels = CHANNELS * plan->params.most_pixels, samples = sizeof(float) * plan->params.most_samples;
+    plan->shared_bytes = pixels > samples ? pixels : samples;
     for (int i = 0; i < plan->params.n_workers; i++) {
-        void *px = mmap(NULL, plan->px_bytes, PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (px == MAP_FAILED)
+        void *shared = mmap(NULL, plan->shared_bytes, PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (shared == MAP_FAILED)
             return tl_err_set(err, TL_FAIL, "no memory to share with %d decoders: %s", plan->params.n_workers,
                               strerror(errno));
-        plan->px[i] = px;
+        plan->shared[i] = shared;
     }
     return true;
 }
@@ -74,7 +76,7 @@ struct tl_decode_pool *tl_decode_pool_open(const struct tl_decode_params *params
     pool->control = -1;
     for (int i = 0; i < DECODE_MOST_WORKERS; i++) pool->slots[i].socket = -1;
     settle_params(params, &pool->plan.params);
-    if (!map_pixels(&pool->plan, err) || !fork_keeper(pool, err)) tl_decode_pool_close(&pool);
+    if (!map_shared(&pool->plan, err) || !fork_keeper(pool, err)) tl_decode_pool_close(&pool);
     return pool;
 }
 
@@ -88,7 +90,7 @@ void tl_decode_pool_close(struct tl_decode_pool **at)
     }
     for (int i = 0; i < pool->plan.params.n_workers; i++) {
         if (pool->slots[i].socket >= 0) close(pool->slots[i].socket);
-        if (pool->plan.px[i]) munmap(pool->plan.px[i], pool->plan.px_bytes);
+        if (pool->plan.shared[i]) munmap(pool->plan.shared[i], pool->plan.shared_bytes);
     }
     free(pool);
 }
@@ -98,7 +100,7 @@ static bool keeper_gone(struct tl_decode_pool *pool, struct tl_err *err)
     if (pool->control >= 0) close(pool->control);
     pool->control = -1;
     return tl_err_set(err, TL_FAIL,
-                      "the process that keeps the picture decoders has ended; is the machine out "
+                      "the process that keeps the decoders has ended; is the machine out "
                       "of memory?");
 }
 
@@ -113,7 +115,7 @@ bool decode_slot_start(struct tl_decode_pool *pool, int slot, struct tl_err *err
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-        return tl_err_set(err, TL_FAIL, "cannot start a picture decoder: %s", strerror(errno));
+        return tl_err_set(err, TL_FAIL, "cannot start a decoder: %s", strerror(errno));
     bool ok = ask(pool, DECODE_START, slot, ends[1], err);
     close(ends[1]);
     if (!ok) {

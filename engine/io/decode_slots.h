@@ -12,7 +12,7 @@ struct decode_slot {
     bool is_fresh;  /* has had no picture before this one */
     bool is_second; /* this is the picture's second try */
     size_t job;
-    double spent_s;
+    double spent_s, most_s;
 };
 
 struct tl_decode_pool {

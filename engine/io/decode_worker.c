@@ -1,4 +1,5 @@
-/* One worker: takes an order and an open file, decodes, leaves pixels in the mapping and answers. */
+/* One worker: takes an order and an open file, decodes, leaves pixels or samples in the mapping and answers.
+ */
 #include "io/decode_inner.h"
 
 #include <errno.h>
@@ -83,11 +84,35 @@ static bool decode(const struct decode_plan *plan, const struct decode_order *or
     return ok;
 }
 
-static void work(const struct decode_plan *plan, const struct decode_order *order, int fd, uint8_t *px,
+static bool work_on_picture(const struct decode_plan *plan, const struct decode_order *order,
+                            const uint8_t *data, size_t n, void *shared, struct decode_reply *reply,
+                            struct tl_err *err)
+{
+    struct tl_image image = {0};
+    bool ok = decode(plan, order, data, n, &image, err);
+    reply->width = image.width;
+    reply->height = image.height;
+    if (image.px) memcpy(shared, image.px, 3 * (size_t)image.width * (size_t)image.height);
+    tl_image_finish(&image);
+    return ok;
+}
+
+static bool work_on_sound(const struct decode_plan *plan, const struct decode_order *order,
+                          const uint8_t *data, size_t n, void *shared, struct decode_reply *reply,
+                          struct tl_err *err)
+{
+    struct tl_sound sound;
+    bool ok = tl_sound_decode_into(data, n, order->path, shared, plan->params.most_samples, &sound, err);
+    reply->rate = sound.rate;
+    reply->channels = sound.channels;
+    reply->frames = (int64_t)sound.frames;
+    return ok;
+}
+
+static void work(const struct decode_plan *plan, const struct decode_order *order, int fd, void *shared,
                  struct decode_reply *reply)
 {
     struct tl_err err = {0};
-    struct tl_image image = {0};
     void *data = NULL;
     size_t n = (size_t)order->n_bytes;
     bool ok = true;
@@ -100,14 +125,11 @@ static void work(const struct decode_plan *plan, const struct decode_order *orde
             data = NULL;
         }
     }
-    ok = ok && decode(plan, order, data ? data : (const void *)"", n, &image, &err);
+    ok = ok && (order->kind == DECODE_SOUND ? work_on_sound : work_on_picture)(
+                   plan, order, data ? data : (const void *)"", n, shared, reply, &err);
     reply->is_ok = ok;
     reply->is_memory = !ok && errno == ENOMEM;
-    reply->width = image.width;
-    reply->height = image.height;
     memcpy(reply->text, err.text, sizeof reply->text);
-    if (image.px) memcpy(px, image.px, 3 * (size_t)image.width * (size_t)image.height);
-    tl_image_finish(&image);
     if (data) munmap(data, n);
 }
 
@@ -117,7 +139,7 @@ void decode_worker(const struct decode_plan *plan, int slot, int socket, pid_t k
         !lower_limits(&plan->params))
         _exit(DECODE_EXIT_LIMITS);
     for (int i = 0; i < plan->params.n_workers; i++) {
-        if (i != slot) munmap(plan->px[i], plan->px_bytes);
+        if (i != slot) munmap(plan->shared[i], plan->shared_bytes);
     }
     for (bool is_filtered = false;;) {
         static struct decode_order order;
@@ -129,7 +151,7 @@ void decode_worker(const struct decode_plan *plan, int slot, int socket, pid_t k
         if (!is_filtered && !decode_filter_calls()) _exit(DECODE_EXIT_LIMITS);
         is_filtered = true;
         memset(&reply, 0, sizeof reply);
-        work(plan, &order, fd, plan->px[slot], &reply);
+        work(plan, &order, fd, plan->shared[slot], &reply);
         close(fd);
         if (!decode_send(SOCKET, &reply, sizeof reply, -1)) _exit(0);
     }

@@ -38,8 +38,9 @@ struct tl_sound {
 bool tl_sound_init(struct tl_sound *sound, int rate, int channels, size_t frames, struct tl_err *err);
 void tl_sound_finish(struct tl_sound *sound);
 
-/* Decodes in the caller's process: for own files and workers. A user's folder goes through decode_pool.h. On
- * failure *out is left empty. */
+/* Decodes in the caller's process: for own files and workers. A user's folder goes through decode_pool.h,
+ * also because the MP3 decoder writes to stderr what it thinks of a damaged file. On failure *out is left
+ * empty. */
 bool tl_sound_load(const char *path, struct tl_sound *out, struct tl_err *err);
 /* From an open descriptor of a regular file, from its beginning; it stays open. `what` names it in messages.
  */

@@ -250,7 +250,7 @@ static void test_keeper_killed(void **state)
         assert_int_equal(waitid(P_PID, (id_t)atoi(pids), &info, WEXITED | WNOWAIT), 0);
         for (int turn = 0; turn < 2; turn++) {
             check_fails(tl_decode_pool_run(pool, jobs, 3, no_take, NULL, &err), &err, TL_FAIL,
-                        "keeps the picture decoders has ended");
+                        "keeps the decoders has ended");
         }
     }
     tl_decode_pool_close(&pool);
