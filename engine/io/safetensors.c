@@ -1,21 +1,31 @@
 #include "io/st_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "io/pth.h"
+
+/* A format that holds tensors by name. The first row that knows the bytes reads them. */
+static const struct format {
+    const char *name;
+    bool (*is)(const uint8_t *data, size_t n);
+    /* Checks everything and fills tensors, meta and what they point to; the caller closes on failure. */
+    bool (*read)(struct tl_st_file *file, struct tl_err *err);
+} formats[] = {
+    {"safetensors", tl_st_header_fits, tl_st_header_read},
+    {"pytorch", tl_pth_is, tl_pth_read},
+};
+enum { N_FORMATS = sizeof formats / sizeof *formats };
 
 void tl_st_close(struct tl_st_file **file)
 {
     struct tl_st_file *f = *file;
     *file = NULL;
     if (!f) return;
-    if (f->map) munmap(f->map, f->n_bytes);
+    tl_map_close(&f->map);
     free(f->what);
     free(f->pool);
+    tl_arena_finish(&f->own);
     free(f->tensors);
     free(f->meta);
     free(f);
@@ -32,46 +42,41 @@ struct tl_st_file *tl_st_open_memory(const void *data, size_t n, const char *wha
     }
     f->bytes = data;
     f->n_bytes = n;
-    if (!tl_st_header_read(f, err)) tl_st_close(&f);
+    const struct format *format = &formats[0]; /* whose errors name the formats that are not read */
+    for (int i = N_FORMATS; i-- > 0;) {
+        if (formats[i].is(data, n)) format = &formats[i];
+    }
+    f->format = format->name;
+    if (!format->read(f, err)) tl_st_close(&f);
     return f;
 }
 
 struct tl_st_file *tl_st_open(const char *path, struct tl_err *err)
 {
-    struct stat st = {0};
+    struct tl_map map;
+    if (!tl_map_open(&map, path, err)) return NULL;
     struct tl_st_file *f = NULL;
-    void *map = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would wait for its writer */
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        tl_err_set(err, TL_BAD_INPUT, "%s: cannot open: %s", path, strerror(errno));
-    } else if (!S_ISREG(st.st_mode)) {
-        tl_err_set(err, TL_BAD_INPUT, "%s: is not a plain file", path);
-    } else if ((uint64_t)st.st_size > SIZE_MAX) {
-        tl_err_set(err, TL_BAD_INPUT, "%s: too large for this machine's addresses", path);
-    } else if (st.st_size > 0) {
-        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED) {
-            map = NULL;
-            tl_err_set(err, TL_BAD_INPUT, "%s: cannot map: %s", path, strerror(errno));
-        }
+    if (map.n) {
+        f = tl_st_open_memory(map.data, map.n, path, err);
     } else {
         tl_err_set(err, TL_BAD_INPUT, "%s: not a valid safetensors file: it is empty", path);
     }
-    if (fd >= 0) close(fd);
-    if (!map) return NULL;
-    f = tl_st_open_memory(map, (size_t)st.st_size, path, err);
     if (f) {
         f->map = map;
     } else {
-        munmap(map, (size_t)st.st_size);
+        tl_map_close(&map);
     }
     return f;
 }
 
+const char *tl_st_format(const struct tl_st_file *file)
+{
+    return file->format;
+}
+
 void tl_st_let_go(const struct tl_st_file *file)
 {
-    /* A private mapping that nobody writes to: dropped pages come back from the file. */
-    if (file->map) (void)madvise(file->map, file->n_bytes, MADV_DONTNEED);
+    tl_map_let_go(&file->map);
 }
 
 size_t tl_st_count(const struct tl_st_file *file)

@@ -1,10 +1,16 @@
-/* The safetensors container: a mapped reader, a streaming writer, and the sharded set of a component folder.
+/* Files of named tensors: a mapped reader of safetensors and of PyTorch checkpoints (told apart by content),
+ * a streaming writer of safetensors, and the sharded set of a component folder.
  *
  * A file is checked whole when it is opened (offsets, shapes, sizes, names), so afterwards every tensor's
  * `data` spans exactly `bytes` readable bytes. Own limits: header 100 MB, 200,000 tensors, rank 8, names 512
  * bytes; duplicate names are refused. Values are not checked. Do not shorten a file while it is mapped:
  * writers of this program replace files by renaming, which is safe. Errors of content are TL_BAD_INPUT, of
- * writing TL_OUTPUT. */
+ * writing TL_OUTPUT.
+ *
+ * Of a PyTorch checkpoint (zip layout or the older one) the state dict is taken: the root, or the first of
+ * state_dict, model_state_dict, model, params_ema, ema, net, generator; nested dicts join with ".", a
+ * "module." that all names have goes. Nothing in it is executed; values of unknown classes are left out with
+ * a warning. It has no metadata, and tensors may share bytes. */
 #ifndef TL_IO_SAFETENSORS_H
 #define TL_IO_SAFETENSORS_H
 
@@ -69,6 +75,9 @@ struct tl_st_file *tl_st_open(const char *path, struct tl_err *err);
 struct tl_st_file *tl_st_open_memory(const void *data, size_t n, const char *what, struct tl_err *err);
 void tl_st_close(struct tl_st_file **file);
 
+/* "safetensors" or "pytorch". */
+const char *tl_st_format(const struct tl_st_file *file);
+
 /* See tl_st_set_let_go. */
 void tl_st_let_go(const struct tl_st_file *file);
 
@@ -124,8 +133,9 @@ bool tl_st_write(const char *path, const struct tl_st_item *items, size_t n,
 struct tl_st_set;
 
 /* `base` is "diffusion_pytorch_model" (diffusers) or "model" (transformers). Takes
- * BASE.safetensors.index.json and its shards if there is one, else BASE.safetensors; with a variant ("fp16")
- * only that variant's. One lookup over all. */
+ * BASE.safetensors.index.json and its shards if there is one, else BASE.safetensors, else the same of
+ * PyTorch's form: BASE.bin.index.json, BASE.bin, where "model" is called "pytorch_model"; with a variant
+ * ("fp16") only that variant's. One lookup over all. */
 struct tl_st_set *tl_st_set_open(const char *folder, const char *base, const char *variant,
                                  struct tl_err *err);
 /* Of one file. */

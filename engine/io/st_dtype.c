@@ -89,12 +89,6 @@ const char *tl_st_foreign_format(const uint8_t *data, size_t n)
         size_t len;
         const char *text;
     } formats[] = {
-        {"PK\3\4", 4,
-         "this is a zip archive, as PyTorch's .bin, .pt and .ckpt are; convert it to safetensors"},
-        {"\x80\2", 2, "this is a PyTorch pickle (.bin, .pt, .ckpt); convert it to safetensors"},
-        {"\x80\3", 2, "this is a PyTorch pickle (.bin, .pt, .ckpt); convert it to safetensors"},
-        {"\x80\4", 2, "this is a PyTorch pickle (.bin, .pt, .ckpt); convert it to safetensors"},
-        {"\x80\5", 2, "this is a PyTorch pickle (.bin, .pt, .ckpt); convert it to safetensors"},
         {"GGUF", 4, "this is a GGUF file; the diffusers or transformers folder of the model is needed"},
         {"\x89HDF", 4, "this is an HDF5 file; convert it to safetensors"},
         {"version https://git-lfs", 23, "this is a git-lfs pointer, not the weights; run `git lfs pull`"},

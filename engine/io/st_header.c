@@ -255,14 +255,25 @@ static bool settle(struct reader *r, const uint8_t *buffer)
     return true;
 }
 
+static uint64_t header_length(const uint8_t *data)
+{
+    uint64_t length = 0;
+    for (int i = 7; i >= 0; i--) length = length << 8 | data[i];
+    return length;
+}
+
+bool tl_st_header_fits(const uint8_t *data, size_t n)
+{
+    return n >= 8 && header_length(data) <= TL_ST_MAX_HEADER && header_length(data) <= n - 8;
+}
+
 /* Steps 1 to 3; a file of another well-known format is named instead. */
 static bool check_length(struct reader *r, size_t *out_header)
 {
     const struct tl_st_file *f = r->file;
-    uint64_t header = 0;
     const char *foreign = tl_st_foreign_format(f->bytes, f->n_bytes);
     if (f->n_bytes < 8) return bad(r, foreign ? foreign : "shorter than the 8 bytes of its header's length");
-    for (int i = 7; i >= 0; i--) header = header << 8 | f->bytes[i];
+    uint64_t header = header_length(f->bytes);
     if (header > TL_ST_MAX_HEADER) {
         return bad(r, foreign ? foreign : "its header would be longer than the 100,000,000 bytes allowed");
     }

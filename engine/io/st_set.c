@@ -181,56 +181,73 @@ static bool read_index(struct tl_st_set *s, const char *folder, const char *inde
     return ok;
 }
 
+/* How files of weights are named; the first form that is there is taken. */
+enum { NAME_SIZE = 256, N_FORMS = 2, N_NAMES = 3 };
+static const char *const endings[N_FORMS] = {"safetensors", "bin"};
+
+struct names {
+    char index[NAME_SIZE], legacy[NAME_SIZE], single[NAME_SIZE];
+};
+
+static struct names names_of(const char *base, const char *ending, const char *variant)
+{
+    struct names n;
+    /* transformers calls model.safetensors pytorch_model in the other form. */
+    if (!strcmp(ending, "bin") && !strcmp(base, "model")) base = "pytorch_model";
+    if (variant) {
+        snprintf(n.index, NAME_SIZE, "%s.%s.index.%s.json", base, ending, variant);
+        snprintf(n.legacy, NAME_SIZE, "%s.%s.%s.index.json", base, ending, variant);
+        snprintf(n.single, NAME_SIZE, "%s.%s.%s", base, variant, ending);
+    } else {
+        snprintf(n.index, NAME_SIZE, "%s.%s.index.json", base, ending);
+        *n.legacy = 0;
+        snprintf(n.single, NAME_SIZE, "%s.%s", base, ending);
+    }
+    return n;
+}
+
 /* Nothing to open: says what was looked for, and what stands there instead. */
-static bool not_found(struct tl_st_set *s, const char *folder, const char *index, const char *single,
-                      struct tl_err *err)
+static bool not_found(struct tl_st_set *s, const char *folder, const struct names *wanted, struct tl_err *err)
 {
     const char *const *names;
     const char *pickle = NULL, *other = NULL;
     size_t n;
     if (!tl_file_list(folder, &s->arena, &names, &n, err)) return false;
     for (size_t i = 0; i < n; i++) {
-        if (tl_str_ends(names[i], ".bin") || tl_str_ends(names[i], ".pt") || tl_str_ends(names[i], ".ckpt")) {
+        if (tl_str_ends(names[i], ".bin") || tl_str_ends(names[i], ".pt") || tl_str_ends(names[i], ".pth") ||
+            tl_str_ends(names[i], ".ckpt"))
             pickle = names[i];
-        }
         if (tl_str_ends(names[i], ".safetensors")) other = names[i];
     }
-    if (other) {
+    if (other || pickle) {
         return tl_err_set(err, TL_BAD_INPUT,
-                          "%s: neither %s nor %s is there, but %s is: is a variant wanted?", folder, index,
-                          single, other);
+                          "%s: neither %s nor %s nor %s is there, but %s is: is a variant wanted?", folder,
+                          wanted[0].index, wanted[0].single, wanted[1].single, other ? other : pickle);
     }
-    if (pickle) {
-        return tl_err_set(
-            err, TL_BAD_INPUT,
-            "%s: neither %s nor %s is there; %s is a PyTorch pickle, which is not read: convert it to "
-            "safetensors",
-            folder, index, single, pickle);
-    }
-    return tl_err_set(err, TL_BAD_INPUT, "%s: neither %s nor %s is there", folder, index, single);
+    return tl_err_set(err, TL_BAD_INPUT, "%s: neither %s nor %s nor %s is there", folder, wanted[0].index,
+                      wanted[0].single, wanted[1].single);
 }
 
 static bool open_folder(struct tl_st_set *s, const char *folder, const char *base, const char *variant,
                         struct tl_err *err)
 {
-    char index[256], legacy[256], single[256];
-    snprintf(index, sizeof index, variant ? "%s.safetensors.index.%s.json" : "%s.safetensors.index.json",
-             base, variant);
-    snprintf(legacy, sizeof legacy, "%s.safetensors.%s.index.json", base, variant ? variant : "");
-    snprintf(single, sizeof single, variant ? "%s.%s.safetensors" : "%s.safetensors", base, variant);
-    const char *tries[3] = {index, variant ? legacy : NULL, single};
+    struct names names[N_FORMS];
     if (variant && (!tl_path_is_inside(variant) || strchr(variant, '/') || strlen(variant) > 64)) {
         return tl_err_set(err, TL_BAD_INPUT, "\"%.100s\" cannot be the name of a variant", variant);
     }
-    for (int i = 0; i < 3; i++) {
-        if (!tries[i]) continue;
-        const char *path = tl_path_join_in(&s->arena, folder, tries[i]);
-        if (!path) return no_memory(folder, err);
-        if (!tl_file_exists(path)) continue;
-        if (tries[i] != single) return read_index(s, folder, path, err);
-        return add_file(s, path, single, err) && gather(s, path, err);
+    for (int form = 0; form < N_FORMS; form++) {
+        names[form] = names_of(base, endings[form], variant);
+        const char *tries[N_NAMES] = {names[form].index, names[form].legacy, names[form].single};
+        for (int i = 0; i < N_NAMES; i++) {
+            if (!*tries[i]) continue;
+            const char *path = tl_path_join_in(&s->arena, folder, tries[i]);
+            if (!path) return no_memory(folder, err);
+            if (!tl_file_exists(path)) continue;
+            if (tries[i] != names[form].single) return read_index(s, folder, path, err);
+            return add_file(s, path, tries[i], err) && gather(s, path, err);
+        }
     }
-    return not_found(s, folder, index, single, err);
+    return not_found(s, folder, names, err);
 }
 
 struct tl_st_set *tl_st_set_open(const char *folder, const char *base, const char *variant,

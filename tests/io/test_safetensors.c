@@ -151,9 +151,9 @@ static void test_structure(void **state)
 static void test_foreign(void **state)
 {
     (void)state;
-    refuse_bytes("PK\3\4\x14\0\0\0\0\0\0\0archive/data.pkl", 28, "zip archive, as PyTorch's");
-    refuse_bytes("\x80\2\x8a\nl\xfc\x9c\x46\xf9 j\xa8P\x19.\x80\2M", 18, "PyTorch pickle");
-    refuse_bytes("\x80\4", 2, "PyTorch pickle");
+    refuse_bytes("PK\3\4\x14\0\0\0\0\0\0\0archive/data.pkl", 28, "not a zip archive that can be read");
+    refuse_bytes("\x80\2\x8a\nl\xfc\x9c\x46\xf9 j\xa8P\x19.\x80\2M", 18, "cut short");
+    refuse_bytes("\x80\4", 2, "a Python pickle, but not of torch.save");
     refuse_bytes("GGUF\3\0\0\0\1\0\0\0", 12, "GGUF");
     refuse_bytes("version https://git-lfs.github.com/spec/v1\noid", 46, "git lfs pull");
     struct tl_err err = {0};

@@ -175,9 +175,11 @@ static void test_absent(void **state)
     check_fails(open_set("none", NULL, &err), &err, TL_BAD_INPUT,
                 "neither model.safetensors.index.json nor model.safe");
     io_put_text("none/pytorch_model.bin", "PK\3\4");
-    check_fails(open_set("none", NULL, &err), &err, TL_BAD_INPUT, "pytorch_model.bin is a PyTorch pickle");
-    io_put_text("none/model.safetensors", "PK\3\4 a renamed pickle");
-    check_fails(open_set("none", NULL, &err), &err, TL_BAD_INPUT, "zip archive, as PyTorch's");
+    check_fails(open_set("none", NULL, &err), &err, TL_BAD_INPUT, "pytorch_model.bin: not a zip archive");
+    io_put_text("none/model.safetensors", "GGUF a renamed file"); /* goes before .bin */
+    check_fails(open_set("none", NULL, &err), &err, TL_BAD_INPUT, "this is a GGUF file");
+    io_put_text("none2/old.ckpt", "");
+    check_fails(open_set("none2", NULL, &err), &err, TL_BAD_INPUT, "pytorch_model.bin is there, but old.ckpt is");
     check_fails(open_set("no-folder", NULL, &err), &err, TL_BAD_INPUT, "no-folder: cannot list");
 }
 
