@@ -1,6 +1,6 @@
 /* One channel, and another rate. Several resamplers, because tools differ in theirs and so do their numbers:
  * each has a name for reports. All are linear, keep a constant as it is away from the ends (zeros lie beyond
- * them), and give the same bits on any number of threads. */
+ * them; resampy's to 1e-4 or so), and give the same bits on any number of threads. */
 #ifndef TL_AUDIO_RESAMPLE_H
 #define TL_AUDIO_RESAMPLE_H
 
@@ -25,9 +25,9 @@ bool tl_resampler_parse(const char *name, enum tl_resampler *out, struct tl_err 
 /* The mean of the channels, summed in double; one channel is copied bit for bit. */
 bool tl_sound_mono(const struct tl_sound *sound, struct tl_sound *out, struct tl_err *err);
 
-/* To another rate, each channel by itself; the same rate gives a copy. Frames: ceil(frames * rate /
- * sound->rate), but for resampy, which rounds down (0.4.3: int(frames * ratio)). A result without frames, or
- * past the limits of sound.h, is TL_BAD_INPUT. */
+/* To another rate, each channel by itself; the same rate gives a copy. The number of frames is frames * rate
+ * / sound->rate, rounded as each tool rounds: soxr to nearest, torchaudio up (in float32), resampy down. A
+ * result without frames, or past the limits of sound.h, is TL_BAD_INPUT. */
 bool tl_sound_resample(const struct tl_sound *sound, int rate, enum tl_resampler how, struct tl_sound *out,
                        struct tl_err *err);
 
@@ -35,8 +35,8 @@ bool tl_sound_resample(const struct tl_sound *sound, int rate, enum tl_resampler
 bool tl_sound_mono_at(const struct tl_sound *sound, int rate, enum tl_resampler how, struct tl_sound *out,
                       struct tl_err *err);
 
-/* Rounds samples as a trip through 16-bit PCM does (nearest, halves to even, clipped): fadtk writes resampled
- * sounds that way before it embeds them. */
+/* A trip through 16-bit PCM as libsndfile writes floats (and so soundfile, and torchaudio.save over it): full
+ * scale is 32768, rounded down, clipped. fadtk's resampled sounds have made it before they are embedded. */
 void tl_sound_to_pcm16(struct tl_sound *sound);
 
 #endif
