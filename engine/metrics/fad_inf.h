@@ -34,9 +34,29 @@ struct tl_fad_inf {
 /* Size k of n_sizes from n_min to n: numpy's linspace, cut to an integer as fadtk does. */
 size_t tl_fad_inf_size(size_t n_min, size_t n, size_t n_sizes, size_t k);
 
-/* out_sizes, out_values [n_sizes] or NULL. */
+/* out_sizes, out_values [n_sizes] or NULL. False: too few rows, drawn rows out of range, what
+ * tl_frechet_sides refuses. */
 bool tl_fad_inf(struct tl_frechet_side reference, const struct tl_features *evaluated,
                 const struct tl_fad_inf_params *p, struct tl_pool *pool, struct tl_fad_inf *out,
                 size_t *out_sizes, double *out_values, struct tl_err *err);
+
+/* The samples themselves: sizes [n_sizes], and the rows of all one after the other. Owns its arrays. */
+struct tl_fad_inf_plan {
+    size_t n_sizes, *sizes;
+    uint32_t *rows;
+};
+
+bool tl_fad_inf_plan_init(struct tl_fad_inf_plan *plan, size_t n, const struct tl_fad_inf_params *p,
+                          struct tl_err *err);
+void tl_fad_inf_plan_finish(struct tl_fad_inf_plan *plan);
+
+/* As tl_fad_inf, on these samples. */
+bool tl_fad_inf_of_plan(struct tl_frechet_side reference, const struct tl_features *evaluated,
+                        const struct tl_fad_inf_plan *plan, struct tl_pool *pool, struct tl_fad_inf *out,
+                        double *out_values, struct tl_err *err);
+
+/* Least squares of value = a + b / size. */
+bool tl_fad_inf_fit(const size_t *sizes, const double *values, size_t n_sizes, struct tl_fad_inf *out,
+                    struct tl_err *err);
 
 #endif

@@ -18,4 +18,11 @@ struct tl_features {
     size_t n_items;
 };
 
+/* First row of an item; with item n_items, n. */
+size_t tl_features_first(const struct tl_features *x, size_t item);
+
+/* False: no rows, no dimensions, items that do not cover the rows (TL_BAD_INPUT); a value that is not finite
+ * (TL_NUMERIC; names item, row and dimension). Every function that takes features checks them so. */
+bool tl_features_check(const struct tl_features *x, struct tl_err *err);
+
 #endif

@@ -1,0 +1,29 @@
+#include "metrics/features.h"
+
+#include <math.h>
+
+size_t tl_features_first(const struct tl_features *x, size_t item)
+{
+    return x->first ? x->first[item] : item;
+}
+
+bool tl_features_check(const struct tl_features *x, struct tl_err *err)
+{
+    if (x->n == 0) return tl_err_set(err, TL_BAD_INPUT, "there are no embeddings");
+    if (x->dim == 0) return tl_err_set(err, TL_BAD_INPUT, "embeddings of 0 dimensions");
+    if (!x->first && x->n_items != x->n)
+        return tl_err_set(err, TL_BAD_INPUT, "%zu items of one row each cannot have %zu rows", x->n_items,
+                          x->n);
+    if (x->first && (x->n_items == 0 || x->first[0] != 0 || x->first[x->n_items] != x->n))
+        return tl_err_set(err, TL_BAD_INPUT, "the items do not cover the %zu rows", x->n);
+    for (size_t item = 0; item < x->n_items; item++) {
+        size_t from = tl_features_first(x, item), to = tl_features_first(x, item + 1);
+        if (from >= to || to > x->n) return tl_err_set(err, TL_BAD_INPUT, "item %zu has no rows", item);
+        for (size_t i = from * x->dim; i < to * x->dim; i++)
+            if (!isfinite(x->x[i]))
+                return tl_err_set(err, TL_NUMERIC,
+                                  "item %zu: row %zu of its embeddings has %g at dimension %zu", item,
+                                  i / x->dim - from, (double)x->x[i], i % x->dim);
+    }
+    return true;
+}
