@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "audio/front_inner.h"
-#include "audio/resample.h"
 
 enum { FRAMES = TL_FRONT_VGGISH_FRAMES, BANDS = TL_FRONT_VGGISH_BANDS };
 
@@ -44,19 +43,6 @@ void tl_front_vggish_destroy(struct tl_front_vggish **front)
     *front = NULL;
 }
 
-/* samples [n] or, where they must be changed, an own copy of them; *n may grow. */
-static const float *prepared(const struct tl_front_vggish_params *p, const float *samples, size_t *n,
-                             struct tl_sound *copy, struct tl_err *err)
-{
-    size_t least = p->is_padded && *n < TL_FRONT_VGGISH_RATE ? TL_FRONT_VGGISH_RATE : *n;
-    if (least == *n && !p->is_pcm16) return samples;
-    if (!tl_sound_init(copy, TL_FRONT_VGGISH_RATE, 1, least, err)) return NULL;
-    memcpy(copy->samples, samples, *n * sizeof *samples);
-    if (p->is_pcm16) tl_sound_to_pcm16(copy);
-    *n = least;
-    return copy->samples;
-}
-
 static bool fill_patches(const struct tl_front_vggish *front, const float *x, size_t n, struct tl_front *out,
                          struct tl_err *err)
 {
@@ -86,11 +72,14 @@ static bool fill_patches(const struct tl_front_vggish *front, const float *x, si
 bool tl_front_vggish_run(const struct tl_front_vggish *front, const float *samples, size_t n,
                          struct tl_front *out, struct tl_err *err)
 {
-    struct tl_sound copy = {0};
+    enum { SECOND = TL_FRONT_VGGISH_RATE };
     *out = (struct tl_front){0};
     if (!n) return tl_err_set(err, TL_BAD_INPUT, "the sound has no samples");
-    const float *x = prepared(&front->params, samples, &n, &copy, err);
-    bool ok = x && fill_patches(front, x, n, out, err);
-    tl_sound_finish(&copy);
+    if (!front->params.is_padded || n >= SECOND) return fill_patches(front, samples, n, out, err);
+    float *padded = calloc(SECOND, sizeof *padded);
+    if (!padded) return tl_err_set(err, TL_FAIL, "out of memory");
+    memcpy(padded, samples, n * sizeof *padded);
+    bool ok = fill_patches(front, padded, SECOND, out, err);
+    free(padded);
     return ok;
 }

@@ -1,5 +1,6 @@
 /* VGGish's front end: 25 ms frames every 10 ms, magnitudes, 64 mel bands from 125 to 7500 Hz, ln(mel + 0.01),
- * cut into patches of 96 frames; a tail that fills no patch is dropped. Read-only once made: any number of
+ * cut into patches of 96 frames; a tail that fills no patch is dropped. Samples are taken as they are: tools
+ * that keep them as 16 bits need tl_sound_to_pcm16 (resample.h) first. Read-only once made: any number of
  * threads may run it. */
 #ifndef TL_AUDIO_FRONT_VGGISH_H
 #define TL_AUDIO_FRONT_VGGISH_H
@@ -9,7 +10,6 @@
 enum { TL_FRONT_VGGISH_RATE = 16000, TL_FRONT_VGGISH_FRAMES = 96, TL_FRONT_VGGISH_BANDS = 64 };
 
 struct tl_front_vggish_params {
-    bool is_pcm16;    /* samples are first rounded to 16 bits (resample.h), as fadtk stores them */
     bool is_padded;   /* less than a second is filled up with zeros to one, as fadtk does; otherwise refused
                          where it gives no patch */
     size_t patch_hop; /* frames from one patch to the next; 0: 96 */
