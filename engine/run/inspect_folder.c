@@ -49,9 +49,11 @@ static bool add_expected(cJSON *out, const cJSON *config, const struct tl_compon
 static const char *weights_base(const struct tl_component_class *cls, struct place *p)
 {
     if (cls) return cls->weights;
-    return tl_file_exists(in(p, "model.safetensors")) || tl_file_exists(in(p, "model.safetensors.index.json"))
-               ? "model"
-               : "diffusion_pytorch_model";
+    static const char *const transformers[] = {"model.safetensors", "model.safetensors.index.json",
+                                               "pytorch_model.bin", "pytorch_model.bin.index.json"};
+    for (size_t i = 0; i < sizeof transformers / sizeof *transformers; i++)
+        if (tl_file_exists(in(p, transformers[i]))) return "model";
+    return "diffusion_pytorch_model";
 }
 
 static const char *class_text(const cJSON *config)
@@ -107,7 +109,7 @@ static bool add_tokenizer_row(cJSON *row, const char *folder, struct tl_err *err
 {
     struct tl_clip_bpe *tok = tl_clip_bpe_open(folder, err);
     if (!tok) return false;
-    struct tl_clip_bpe_info info = tl_clip_bpe_info(tok);
+    struct tl_bpe_info info = tl_clip_bpe_info(tok);
     tl_listing_format(row, "note", "%zu entries, %zu tokens a prompt", info.n_vocab, info.max_len);
     tl_clip_bpe_destroy(&tok);
     return true;

@@ -73,9 +73,9 @@ static bool add_file(cJSON *out, const struct tl_inspect_params *p, struct tl_er
     if (format) return add_picture(out, p->path, format, err);
     struct tl_st_set *set = tl_st_set_open_file(p->path, err);
     if (!set && !tl_str_ends(p->path, ".safetensors"))
-        tl_err_add(err, "%s is no picture; as safetensors", p->path);
+        tl_err_add(err, "%s is no picture; as a file of tensors", p->path);
     if (!set) return false;
-    tl_listing_text(out, "kind", "safetensors");
+    tl_listing_text(out, "kind", tl_st_format(tl_st_set_file(set, 0)));
     tl_inspect_tensors(out, set, p->brief);
     tl_st_set_close(&set);
     return true;

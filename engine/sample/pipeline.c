@@ -76,7 +76,7 @@ static struct tl_component *open_component(struct tl_pipeline *p, const char *na
 
 static bool has_weights(const char *folder, const char *base)
 {
-    static const char *const endings[] = {"safetensors", "safetensors.index.json"};
+    static const char *const endings[] = {"safetensors", "safetensors.index.json", "bin", "bin.index.json"};
     struct tl_str path = {0};
     bool found = false;
     for (size_t i = 0; !found && i < sizeof endings / sizeof *endings; i++) {
@@ -118,7 +118,7 @@ static bool open_text(struct tl_pipeline *p, int i, struct tl_err *err)
     p->text[i] = open_component(p, text_folders[i], classes[i], i == 0 ? classes[1] : NULL, err);
     if (!p->text[i]) return false;
     const struct tl_clip_text_config *c = &p->text[i]->config.clip_text;
-    struct tl_clip_bpe_info info = tl_clip_bpe_info(p->tokenizer[i]);
+    struct tl_bpe_info info = tl_clip_bpe_info(p->tokenizer[i]);
     if (info.n_vocab > (size_t)c->vocab)
         return tl_err_set(err, TL_BAD_INPUT, "%s/%s has %zu entries, %s knows %d", p->folder,
                           tokenizer_folders[i], info.n_vocab, text_folders[i], c->vocab);
