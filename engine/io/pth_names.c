@@ -40,7 +40,7 @@ static void note_unknown(struct walk *w, const struct tl_pickle_value *v, const 
     char what[256];
     if (w->count_only) return;
     if (w->n_unknown++ < NAMED) {
-        tl_str_printf(&w->unknown, "%s%.100s (%s)", w->n_unknown > 1 ? ", " : "", name,
+        tl_str_printf(&w->unknown, "%s%.100s (%s)", w->n_unknown > 1 ? ", " : "", *name ? name : "the file",
                       tl_pickle_describe(&w->pth->pickle, v, what, sizeof what));
     }
 }

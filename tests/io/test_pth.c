@@ -58,7 +58,7 @@ static void test_torch_files(void **state)
     assert_string_equal(warned, ""); /* what stands beside the state dict is not asked for */
     struct tl_err err = {0};
     check_fails(tl_st_open(FIXTURES "whole.pth", &err), &err, TL_BAD_INPUT,
-                "torch.nn.modules.container.Sequential");
+                "the file (torch.nn.modules.container.Sequential)");
     struct tl_st_file *f = tl_st_open(FIXTURES "list.pth", &err);
     check_ok(f, &err);
     assert_int_equal(tl_st_count(f), 2);
