@@ -78,7 +78,7 @@ struct tl_kernel tl_kid_kernel(const struct tl_kid_params *p, size_t dim);
  * 100 x unbiased, gamma = 1 / (2 bandwidth^2 + 1e-8). */
 enum tl_kad_bandwidth {
     TL_KAD_REFERENCE = 0, /* lower median distance between rows of the reference: comparable across systems */
-    TL_KAD_EVALUATED,     /* of the evaluated set: kadtk before its issue 9 was mended, against its paper */
+    TL_KAD_EVALUATED,     /* of the evaluated set: kadtk 1.1.0, against its paper (its issue 9) */
     TL_KAD_GIVEN
 };
 
