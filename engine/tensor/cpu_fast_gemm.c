@@ -7,6 +7,8 @@
 enum {
     ROW_UNIT = 24,        /* divides by every tile height */
     PIECES = 32,          /* wanted at most */
+    DEEP = 512,           /* many rows of B: a piece then takes at most */
+    DEEP_ROWS = 168,      /* rows of A, so that they stay in the second-level cache from panel to panel */
     PACK_ROWS = 256,      /* of B in one packing piece */
     PART_MIN = 512,       /* rows of B in one part of k */
     PIECE_MACS = 1 << 19, /* below this a piece is not worth handing out */
@@ -36,9 +38,10 @@ static void plan(struct gemm *g)
     int64_t rows = (int64_t)sqrt((double)want * (double)p->m / (double)p->n);
     rows = tl_cpu_fast_max(rows, tl_cpu_fast_ceil(want, g->n_panels));
     g->n_rows = tl_cpu_fast_min(tl_cpu_fast_min(rows, want), tl_cpu_fast_ceil(p->m, ROW_UNIT));
+    if (p->k >= DEEP) g->n_rows = tl_cpu_fast_max(g->n_rows, tl_cpu_fast_ceil(p->m, DEEP_ROWS));
     g->rows = tl_cpu_fast_ceil(tl_cpu_fast_ceil(p->m, g->n_rows), ROW_UNIT) * ROW_UNIT;
     g->n_rows = tl_cpu_fast_ceil(p->m, g->rows);
-    want /= g->n_rows;
+    want = tl_cpu_fast_max(want / g->n_rows, 1);
     if (p->batch == 1 && p->k >= 2 * PART_MIN && p->m * p->n <= 1 << 16 && want > 1 &&
         !(p->add && p->accumulate)) {
         g->n_parts = tl_cpu_fast_min(tl_cpu_fast_min(want, p->k / PART_MIN), 8);
