@@ -12,7 +12,8 @@
 #include "run/bench_rows.h"
 #include "run/listing.h"
 
-enum { RUNS = 20, WARM_UPS = 2, MOST_ROWS = 64 };
+enum { RUNS = 20, RUNS_SLOW = 5, WARM_UPS = 2, MOST_ROWS = 64 };
+static const double slow_s = 0.5; /* of one run */
 
 struct bench {
     const struct tl_bench_params *params;
@@ -31,13 +32,16 @@ static int by_size(const void *a, const void *b)
 static bool time_unit(struct tl_bench_unit *unit, double *out_s, struct tl_err *err)
 {
     double s[RUNS];
-    for (int i = -WARM_UPS; i < RUNS; i++) {
+    int runs = RUNS;
+    for (int i = -WARM_UPS; i < runs; i++) {
         double start = tl_clock_s();
         if (!tl_interrupt_check("the benchmark", err) || !unit->run(unit->self, err)) return false;
-        if (i >= 0) s[i] = tl_clock_s() - start;
+        double took = tl_clock_s() - start;
+        if (i >= 0) s[i] = took;
+        if (i == -1 && took > slow_s) runs = RUNS_SLOW;
     }
-    qsort(s, RUNS, sizeof *s, by_size);
-    *out_s = 0.5 * (s[RUNS / 2 - 1] + s[RUNS / 2]);
+    qsort(s, (size_t)runs, sizeof *s, by_size);
+    *out_s = 0.5 * (s[(runs - 1) / 2] + s[runs / 2]);
     return true;
 }
 

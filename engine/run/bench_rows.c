@@ -111,6 +111,13 @@ const struct tl_bench_row tl_bench_rows[] = {
     {"conv3x3_fwd", "3x3 convolution, batch 16, 32x32, 128 to 128 channels", conv_fwd, NULL},
     {"conv3x3_dgrad", "its data gradient", conv_dgrad, NULL},
     {"conv3x3_wgrad", "its weight gradient", conv_wgrad, NULL},
+    {"conv3x3", "3x3 convolution of Inception, batch 8, 35x35, 96 to 96 channels", tl_bench_conv_same, NULL},
+    {"conv3x3_stem", "the same on 299x299 pictures with stride 2, 3 to 32 channels", tl_bench_conv_stem,
+     NULL},
+    {"conv3x3_strided", "the same on 35x35 with stride 2, 288 to 384 channels", tl_bench_conv_strided, NULL},
+    {"conv1x1", "1x1 convolution, batch 8, 17x17, 768 to 192 channels", tl_bench_conv_point, NULL},
+    {"conv1x7", "1x7 convolution, batch 8, 17x17, 192 to 192 channels", tl_bench_conv_wide, NULL},
+    {"conv7x1", "7x1 convolution, the same", tl_bench_conv_tall, NULL},
     {"attention_fwd", "attention, batch 16, 256 tokens, 4 heads of 32", attention_fwd, NULL},
     {"attention_step", "the same with all gradients", attention_step, NULL},
     {"group_norm_silu", "group norm with SiLU, batch 16, 32x32, 128 channels", group_norm, NULL},
@@ -119,6 +126,8 @@ const struct tl_bench_row tl_bench_rows[] = {
     {"add", "sum of two vectors of 16 M", add, NULL},
     {"unet_forward", "a UNet of 16 M weights, batch 16, 16x16", NULL, tl_bench_unet_forward},
     {"unet_train_step", "its forward, backward and AdamW on all weights", NULL, tl_bench_unet_train},
+    {"clip_b32", "CLIP ViT-B/32 on a batch of 32 pictures", NULL, tl_bench_clip_b32},
+    {"clip_l14", "CLIP ViT-L/14 on a batch of 4 pictures", NULL, tl_bench_clip_l14},
     {0},
 };
 

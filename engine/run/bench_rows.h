@@ -36,4 +36,16 @@ bool tl_bench_wait(struct tl_exec *exec, struct tl_err *err);
 bool tl_bench_unet_forward(struct tl_device *device, struct tl_bench_unit *out, struct tl_err *err);
 bool tl_bench_unet_train(struct tl_device *device, struct tl_bench_unit *out, struct tl_err *err);
 
+/* ---- bench_conv.c: 3x3 on the picture with stride 2, 3x3, 3x3 with stride 2, 1x1, 1x7, 7x1 ---- */
+void tl_bench_conv_stem(struct tl_graph *g);
+void tl_bench_conv_same(struct tl_graph *g);
+void tl_bench_conv_strided(struct tl_graph *g);
+void tl_bench_conv_point(struct tl_graph *g);
+void tl_bench_conv_wide(struct tl_graph *g);
+void tl_bench_conv_tall(struct tl_graph *g);
+
+/* ---- bench_encoders.c ---- */
+bool tl_bench_clip_b32(struct tl_device *device, struct tl_bench_unit *out, struct tl_err *err);
+bool tl_bench_clip_l14(struct tl_device *device, struct tl_bench_unit *out, struct tl_err *err);
+
 #endif

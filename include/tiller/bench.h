@@ -1,8 +1,9 @@
 /* Kernels and whole steps, timed on one device, against what a multiply-add loop and a triad loop reach
  * there.
  *
- * A row's time is the median of 20 runs after warm-up. Its `peak_fraction` is the time that its arithmetic or
- * its memory traffic alone would need at the measured peaks (whichever is longer), over the time it took. */
+ * A row's time is the median of 20 runs after warm-up, of 5 where one takes more than half a second. Its
+ * `peak_fraction` is the time that its arithmetic or its memory traffic alone would need at the measured
+ * peaks (whichever is longer), over the time it took. */
 #ifndef TILLER_BENCH_H
 #define TILLER_BENCH_H
 
