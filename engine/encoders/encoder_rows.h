@@ -5,5 +5,6 @@
 #include "encoders/encoder.h"
 
 extern const struct tl_encoder_class tl_encoder_clip;
+extern const struct tl_encoder_class tl_encoder_logmel;
 
 #endif

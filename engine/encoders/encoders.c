@@ -9,7 +9,7 @@
 #include "io/json.h"
 #include "models/component.h"
 
-const struct tl_encoder_class *const tl_encoder_classes[] = {&tl_encoder_clip, NULL};
+const struct tl_encoder_class *const tl_encoder_classes[] = {&tl_encoder_clip, &tl_encoder_logmel, NULL};
 
 /* ---- which one ---- */
 
