@@ -226,7 +226,8 @@ bool tl_reward_set_embed(struct tl_reward_set *set, const struct tl_reward_item 
     if (!r)
         return tl_err_set(err, TL_USAGE,
                           "none of the rewards has an encoder of pictures; clip and aesthetic have one");
-    if (!r->cls->embed(r, items, n, out, err)) return false;
+    if (!tl_reward_check_modality(r->cls, items, n, err) || !r->cls->embed(r, items, n, out, err))
+        return false;
     size_t dim = r->cls->embed_dim(r);
     for (size_t i = 0; i < n * dim; i++) {
         if (isfinite(out[i])) continue;

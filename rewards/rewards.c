@@ -8,13 +8,8 @@
 #include "rewards/spec.h"
 
 const struct tl_reward_class *const tl_reward_classes[] = {
-    &tl_reward_aesthetic,
-    &tl_reward_clip,
-    &tl_reward_colour,
-    &tl_reward_ensemble,
-    &tl_reward_jpeg,
-    &tl_reward_scene,
-    NULL,
+    &tl_reward_aesthetic, &tl_reward_clip,     &tl_reward_clipping, &tl_reward_colour,  &tl_reward_ensemble,
+    &tl_reward_jpeg,      &tl_reward_loudness, &tl_reward_scene,    &tl_reward_silence, NULL,
 };
 
 const struct tl_reward_info *tl_reward_at(size_t i)
@@ -81,4 +76,28 @@ bool tl_reward_item_err(const struct tl_reward_item *items, size_t i, struct tl_
 {
     if (items[i].name) return tl_err_add(err, "%s", items[i].name);
     return tl_err_add(err, "sample %zu", i);
+}
+
+struct tl_sound tl_reward_item_sound(const struct tl_reward_item *item)
+{
+    return (struct tl_sound){
+        .rate = item->rate,
+        .channels = item->channels,
+        .frames = item->frames,
+        .samples = (float *)item->samples,
+    };
+}
+
+bool tl_reward_check_modality(const struct tl_reward_class *cls, const struct tl_reward_item *items, size_t n,
+                              struct tl_err *err)
+{
+    bool wants_sound = cls->info.modality && strcmp(cls->info.modality, "audio") == 0;
+    for (size_t i = 0; i < n; i++) {
+        bool is_sound = items[i].samples != NULL;
+        if (is_sound == wants_sound) continue;
+        tl_err_set(err, TL_USAGE, "this is a %s, and %s scores %ss", is_sound ? "sound" : "picture",
+                   cls->info.name, wants_sound ? "sound" : "picture");
+        return tl_reward_item_err(items, i, err);
+    }
+    return true;
 }

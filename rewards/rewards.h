@@ -8,6 +8,7 @@
 
 #include <tiller/reward.h>
 
+#include "io/sound.h"
 #include "tensor/exec.h"
 
 struct tl_reward {
@@ -68,8 +69,8 @@ struct tl_reward_class {
 
 /* Ends at NULL. */
 extern const struct tl_reward_class *const tl_reward_classes[];
-extern const struct tl_reward_class tl_reward_aesthetic, tl_reward_clip, tl_reward_colour, tl_reward_ensemble,
-    tl_reward_jpeg, tl_reward_scene;
+extern const struct tl_reward_class tl_reward_aesthetic, tl_reward_clip, tl_reward_clipping, tl_reward_colour,
+    tl_reward_ensemble, tl_reward_jpeg, tl_reward_loudness, tl_reward_scene, tl_reward_silence;
 
 /* NULL with TL_USAGE that names what there is. */
 const struct tl_reward_class *tl_reward_class_find(const struct tl_reward_class *const *classes,
@@ -92,6 +93,14 @@ struct tl_reward *tl_reward_set_part(struct tl_reward_set *set, size_t k);
 /* out [count]: d total / d score of each part, at one sample's scores `parts`: its term's weight, over the
  * deviation where scores are standardised, times what the ensemble gives it. */
 void tl_reward_set_slopes(const struct tl_reward_set *set, const double *parts, double *out);
+
+/* The item's sound, borrowed and only to be read. */
+struct tl_sound tl_reward_item_sound(const struct tl_reward_item *item);
+
+/* Every item is what the class scores, a picture or a sound; else TL_USAGE that names the first that is not.
+ */
+bool tl_reward_check_modality(const struct tl_reward_class *cls, const struct tl_reward_item *items, size_t n,
+                              struct tl_err *err);
 
 /* Puts the item's name in front of the error: "cat.png: ..." or "sample 12: ...". Always false. */
 bool tl_reward_item_err(const struct tl_reward_item *items, size_t i, struct tl_err *err);

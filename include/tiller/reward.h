@@ -11,9 +11,10 @@
  * different scales would be the min of one member. So a set has terms, as they were named, and parts, as they
  * are scored: one a term, but for ensembles.
  *
- * Scores are taken from 8-bit pictures as they stand in files, so that a sample's reward is what `tiller
- * score` says of its written file, and do not depend on the batch's company (but for float rounding). A score
- * that is not finite is TL_NUMERIC and names the sample; it never becomes 0. Not thread-safe. */
+ * Scores are taken from 8-bit pictures and from sounds as they stand in files, so that a sample's reward is
+ * what `tiller score` says of its written file, and do not depend on the batch's company (but for float
+ * rounding). A score that is not finite is TL_NUMERIC and names the sample; it never becomes 0. Not
+ * thread-safe. */
 #ifndef TILLER_REWARD_H
 #define TILLER_REWARD_H
 
@@ -106,7 +107,8 @@ bool tl_reward_set_about_term(const struct tl_reward_set *set, size_t t, struct 
 
 /* Scores n samples. out_total [n]: the (standardised) weighted sum; with one part: weight times score.
  * out_parts [n][count]: each reward's own scores, unweighted, not standardised. Either may be NULL. A
- * whole-set reward gives every sample of the call the same number. */
+ * whole-set reward gives every sample of the call the same number. A picture for a reward of sounds, or the
+ * other way round, is TL_USAGE and names the sample. */
 bool tl_reward_set_score(struct tl_reward_set *set, const struct tl_reward_item *items, size_t n,
                          double *out_total, double *out_parts, struct tl_err *err);
 

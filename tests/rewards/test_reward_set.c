@@ -190,7 +190,7 @@ static void test_unknown(void **state)
     (void)state;
     struct tl_err err = {0};
     check_unknown("scen", "did you mean scene?");
-    check_unknown("loudness:-16", "there are ");
+    check_unknown("tempo:-16", "there are ");
     check_unknown("scene:all", "scene:exact");
     assert_null(tl_reward_set_open(&(struct tl_reward_set_params){0}, &err));
     assert_int_equal(err.code, TL_USAGE);
