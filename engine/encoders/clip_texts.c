@@ -90,7 +90,7 @@ static bool keep(struct tl_clip_texts *t, const char *prompt, const float *embed
 static bool check_fit(const struct tl_clip_texts *t, struct tl_err *err)
 {
     const struct tl_clip_text_config *c = &tl_clip_towers_config(t->towers)->text;
-    struct tl_clip_bpe_info info = tl_clip_bpe_info(t->tokenizer);
+    struct tl_bpe_info info = tl_clip_bpe_info(t->tokenizer);
     if (info.n_vocab > (size_t)c->vocab)
         return tl_err_set(err, TL_BAD_INPUT, "the tokenizer has %zu tokens, the text model %d", info.n_vocab,
                           c->vocab);

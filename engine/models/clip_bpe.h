@@ -10,13 +10,7 @@
 #ifndef TL_MODELS_CLIP_BPE_H
 #define TL_MODELS_CLIP_BPE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <tiller/err.h>
-
-#include "base/str.h"
+#include "models/bpe_ids.h"
 
 struct tl_clip_bpe;
 
@@ -29,13 +23,7 @@ void tl_clip_bpe_destroy(struct tl_clip_bpe **tok); /* accepts an empty one */
 /* Writes the old form; makes the folder. TL_OUTPUT. */
 bool tl_clip_bpe_save(const struct tl_clip_bpe *tok, const char *folder, struct tl_err *err);
 
-/* What a model must know. */
-struct tl_clip_bpe_info {
-    size_t n_vocab;             /* largest id + 1: rows of the embedding */
-    size_t max_len;             /* the config's model_max_length, 77 where it says nothing usable */
-    int32_t bos, eos, pad, unk; /* token ids */
-};
-struct tl_clip_bpe_info tl_clip_bpe_info(const struct tl_clip_bpe *tok);
+struct tl_bpe_info tl_clip_bpe_info(const struct tl_clip_bpe *tok);
 
 /* begin, the text's ids, end, padding: out_ids[0..max_len). Ids beyond max_len - 2 are cut, so that the end
  * stays. out_used: ids up to and with the end (the attention mask's ones). out_cut: how many were cut;
@@ -44,14 +32,9 @@ struct tl_clip_bpe_info tl_clip_bpe_info(const struct tl_clip_bpe *tok);
 bool tl_clip_bpe_encode(const struct tl_clip_bpe *tok, const char *text, size_t max_len, int32_t *out_ids,
                         size_t *out_used, size_t *out_cut, struct tl_str *out_cut_text, struct tl_err *err);
 
-/* Ids of a text alone, without begin, end and limit. A zeroed struct is a valid empty one. */
-struct tl_clip_ids {
-    int32_t *ids; /* owns */
-    size_t n, size;
-};
-bool tl_clip_bpe_tokenize(const struct tl_clip_bpe *tok, const char *text, struct tl_clip_ids *out,
+/* Ids of a text alone, without begin, end and limit. */
+bool tl_clip_bpe_tokenize(const struct tl_clip_bpe *tok, const char *text, struct tl_bpe_ids *out,
                           struct tl_err *err);
-void tl_clip_ids_finish(struct tl_clip_ids *ids);
 
 /* Appends the text of ids, for messages: lower case, one space behind each word, none at the end; special
  * tokens by name; broken characters as U+FFFD; an id without an entry as <id N>. */

@@ -15,15 +15,15 @@ static bool write_text(const char *folder, const char *name, const struct tl_str
     return ok;
 }
 
-static const struct tl_clip_bpe_special *extra_of(const struct tl_clip_bpe *tok, size_t id)
+static const struct tl_bpe_special *extra_of(const struct tl_bpe *tok, size_t id)
 {
     for (size_t i = 0; i < tok->n_specials; i++)
-        if (tok->specials[i].extra && (size_t)tok->specials[i].id == id) return &tok->specials[i];
+        if (tok->specials[i].flags.extra && (size_t)tok->specials[i].id == id) return &tok->specials[i];
     return NULL;
 }
 
 /* {"token": id, ...} in the order of ids, of the tokens in the vocabulary proper or of the extra ones. */
-static bool write_ids(const struct tl_clip_bpe *tok, bool extra, const char *folder, const char *name,
+static bool write_ids(const struct tl_bpe *tok, bool extra, const char *folder, const char *name,
                       struct tl_err *err)
 {
     struct tl_str s = {0};
@@ -41,7 +41,7 @@ static bool write_ids(const struct tl_clip_bpe *tok, bool extra, const char *fol
     return ok;
 }
 
-static bool write_merges(const struct tl_clip_bpe *tok, const char *folder, struct tl_err *err)
+static bool write_merges(const struct tl_bpe *tok, const char *folder, struct tl_err *err)
 {
     struct tl_str s = {0};
     tl_str_append(&s, "#version: 0.2\n"); /* without it transformers 5 takes line 1 for a merge */
@@ -52,18 +52,12 @@ static bool write_merges(const struct tl_clip_bpe *tok, const char *folder, stru
     return ok;
 }
 
-static const struct tl_clip_bpe_special *special_of(const struct tl_clip_bpe *tok, int32_t id)
-{
-    for (size_t i = 0; i < tok->n_specials; i++)
-        if (tok->specials[i].id == id) return &tok->specials[i];
-    return NULL;
-}
-
 /* A string, or the object that says "normalized" where that is not the reader's default. */
-static bool put_token(cJSON *object, const char *key, const struct tl_clip_bpe *tok, int32_t id)
+static bool put_token(cJSON *object, const char *key, const struct tl_bpe *tok, int32_t id)
 {
-    const struct tl_clip_bpe_special *special = special_of(tok, id);
-    if (!special || !special->normalized) return cJSON_AddStringToObject(object, key, tok->texts[id]) != NULL;
+    const struct tl_bpe_special *special = tl_bpe_special_of(tok, id);
+    if (!special || !special->flags.normalized)
+        return cJSON_AddStringToObject(object, key, tok->texts[id]) != NULL;
     cJSON *token = cJSON_AddObjectToObject(object, key);
     return token && cJSON_AddStringToObject(token, "content", tok->texts[id]) &&
            cJSON_AddBoolToObject(token, "lstrip", false) &&
@@ -72,13 +66,13 @@ static bool put_token(cJSON *object, const char *key, const struct tl_clip_bpe *
            cJSON_AddBoolToObject(token, "single_word", false);
 }
 
-static bool put_tokens(cJSON *object, const struct tl_clip_bpe *tok)
+static bool put_tokens(cJSON *object, const struct tl_bpe *tok)
 {
     return put_token(object, "bos_token", tok, tok->bos) && put_token(object, "eos_token", tok, tok->eos) &&
            put_token(object, "pad_token", tok, tok->pad) && put_token(object, "unk_token", tok, tok->unk);
 }
 
-static bool put_config(cJSON *object, const struct tl_clip_bpe *tok)
+static bool put_config(cJSON *object, const struct tl_bpe *tok)
 {
     return cJSON_AddBoolToObject(object, "add_prefix_space", false) &&
            cJSON_AddBoolToObject(object, "do_lower_case", true) &&
@@ -87,8 +81,8 @@ static bool put_config(cJSON *object, const struct tl_clip_bpe *tok)
            put_tokens(object, tok) && cJSON_AddStringToObject(object, "tokenizer_class", "CLIPTokenizer");
 }
 
-static bool write_small(const struct tl_clip_bpe *tok, const char *folder, const char *name,
-                        bool (*put)(cJSON *object, const struct tl_clip_bpe *tok), struct tl_err *err)
+static bool write_small(const struct tl_bpe *tok, const char *folder, const char *name,
+                        bool (*put)(cJSON *object, const struct tl_bpe *tok), struct tl_err *err)
 {
     struct tl_str path = {0};
     tl_path_join(&path, folder, name);
@@ -101,15 +95,16 @@ static bool write_small(const struct tl_clip_bpe *tok, const char *folder, const
     return ok;
 }
 
-static bool has_extra(const struct tl_clip_bpe *tok)
+static bool has_extra(const struct tl_bpe *tok)
 {
     for (size_t i = 0; i < tok->n_specials; i++)
-        if (tok->specials[i].extra) return true;
+        if (tok->specials[i].flags.extra) return true;
     return false;
 }
 
-bool tl_clip_bpe_save(const struct tl_clip_bpe *tok, const char *folder, struct tl_err *err)
+bool tl_clip_bpe_save(const struct tl_clip_bpe *tokenizer, const char *folder, struct tl_err *err)
 {
+    const struct tl_bpe *tok = &tokenizer->bpe;
     return tl_file_make_folder(folder, err) && write_ids(tok, false, folder, "vocab.json", err) &&
            write_merges(tok, folder, err) &&
            (!has_extra(tok) || write_ids(tok, true, folder, "added_tokens.json", err)) &&

@@ -65,7 +65,7 @@ static void count_out(const struct pair_counts *c, const struct tl_clip_bpe_word
         find(c, w->symbols.ids[i], w->symbols.ids[i + 1])->count -= w->count;
 }
 
-static bool better(const struct tl_clip_bpe *tok, const struct pair_count *a, const struct pair_count *b)
+static bool better(const struct tl_bpe *tok, const struct pair_count *a, const struct pair_count *b)
 {
     if (a->count != b->count) return a->count > b->count;
     int order = strcmp(tok->texts[a->left], tok->texts[b->left]);
@@ -73,7 +73,7 @@ static bool better(const struct tl_clip_bpe *tok, const struct pair_count *a, co
 }
 
 /* The most frequent pair, NULL when every word is one symbol. */
-static const struct pair_count *best_pair(const struct tl_clip_bpe *tok, const struct pair_counts *c)
+static const struct pair_count *best_pair(const struct tl_bpe *tok, const struct pair_counts *c)
 {
     const struct pair_count *best = NULL;
     for (size_t i = 0; i < c->n; i++)
@@ -89,16 +89,16 @@ static bool has_pair(const struct tl_clip_bpe_word *w, int32_t left, int32_t rig
 }
 
 struct training {
-    struct tl_clip_bpe *tok;
+    struct tl_bpe *tok;
     struct tl_clip_bpe_words words;
     struct pair_counts counts;
-    struct tl_clip_bpe_scratch *scratch;
+    struct tl_bpe_scratch *scratch;
 };
 
 static bool merge_word(struct training *t, struct tl_clip_bpe_word *w, struct tl_err *err)
 {
     w->symbols.n = 0;
-    return tl_clip_bpe_merge_piece(t->tok, t->scratch, w->text, w->n, &w->symbols, err) &&
+    return tl_bpe_merge_piece(t->tok, t->scratch, w->text, w->n, &w->symbols, err) &&
            count_in(&t->counts, w, err);
 }
 
@@ -130,15 +130,15 @@ static bool learn(struct training *t, size_t max_merges, struct tl_err *err)
 struct tl_clip_bpe *tl_clip_bpe_train(const char *const *captions, size_t n, size_t max_merges,
                                       size_t max_len, struct tl_err *err)
 {
-    struct training t = {.scratch = tl_clip_bpe_scratch_new()};
+    struct training t = {.scratch = tl_bpe_scratch_new()};
     if (!t.scratch) no_memory(err);
     t.tok = t.scratch ? tl_clip_bpe_new(err) : NULL;
     bool ok = t.tok && tl_clip_bpe_add_bytes(t.tok, err) &&
               tl_clip_bpe_words_gather(captions, n, &t.words, err) && learn(&t, max_merges, err) &&
               tl_clip_bpe_close_own(t.tok, max_len, err);
-    if (!ok) tl_clip_bpe_destroy(&t.tok);
+    if (!ok) tl_clip_bpe_free(&t.tok);
     free(t.counts.slots);
     tl_clip_bpe_words_finish(&t.words);
-    tl_clip_bpe_scratch_free(t.scratch);
-    return t.tok;
+    tl_bpe_scratch_free(t.scratch);
+    return tl_clip_bpe_of(t.tok);
 }

@@ -13,7 +13,7 @@ static bool no_memory(struct tl_err *err)
 
 void tl_clip_bpe_words_finish(struct tl_clip_bpe_words *w)
 {
-    for (size_t i = 0; i < w->n; i++) tl_clip_ids_finish(&w->items[i].symbols);
+    for (size_t i = 0; i < w->n; i++) tl_bpe_ids_finish(&w->items[i].symbols);
     free(w->items);
     tl_arena_finish(&w->arena);
 }
@@ -39,7 +39,7 @@ static bool push_caption(struct tl_clip_bpe_words *w, const char *caption, struc
     struct tl_str clean = {0};
     bool ok = tl_clip_bpe_clean(caption, n, &clean, err);
     const char *own = ok ? tl_arena_strdup(&w->arena, clean.data ? clean.data : "") : NULL;
-    struct tl_clip_bpe_pieces pieces = {.text = own, .n = clean.len};
+    struct tl_bpe_pieces pieces = {.text = own, .n = clean.len};
     if (ok && !own) ok = no_memory(err);
     while (ok && tl_clip_bpe_next_piece(&pieces, &at, &len)) ok = push_word(w, own + at, len, err);
     tl_str_finish(&clean);

@@ -271,7 +271,7 @@ static bool prepare(struct tl_contrastive *t, struct tl_err *err)
 {
     const struct tl_clip_config *c = &t->clip->config.clip;
     struct tl_device *d = t->clip->store->device;
-    struct tl_clip_bpe_info info = tl_clip_bpe_info(t->tokenizer);
+    struct tl_bpe_info info = tl_clip_bpe_info(t->tokenizer);
     if (info.n_vocab > (size_t)c->text.vocab)
         return tl_err_set(err, TL_BAD_INPUT, "the tokenizer has %zu tokens, the text tower %d", info.n_vocab,
                           c->text.vocab);

@@ -140,7 +140,7 @@ static struct tl_clip_bpe *learn_vocabulary(const char *data, int64_t positions,
 /* A text tower that is started anew takes the vocabulary's size and special ids. */
 static bool adopt_vocabulary(cJSON *json, const struct tl_clip_bpe *tok, struct tl_err *err)
 {
-    struct tl_clip_bpe_info info = tl_clip_bpe_info(tok);
+    struct tl_bpe_info info = tl_clip_bpe_info(tok);
     cJSON *text = cJSON_GetObjectItemCaseSensitive(json, "text_config");
     const struct {
         const char *key;

@@ -57,7 +57,7 @@ static void compare(const char *text, const char *what, const int32_t *got, size
 static void check_vector(const struct tl_clip_bpe *tok, const cJSON *row)
 {
     struct tl_err err = {0};
-    struct tl_clip_ids ids = {0};
+    struct tl_bpe_ids ids = {0};
     const char *text = tl_json_get(row, "text")->valuestring;
     check_ok(tl_clip_bpe_tokenize(tok, text, &ids, &err), &err);
     compare(text, "ids", ids.ids, ids.n, tl_json_get(row, "ids"));
@@ -72,7 +72,7 @@ static void check_vector(const struct tl_clip_bpe *tok, const cJSON *row)
         compare(text, "mask", mask, max_len, tl_json_get(row, "mask"));
         assert_int_equal(cut, ids.n + 2 > max_len ? ids.n + 2 - max_len : 0);
     }
-    tl_clip_ids_finish(&ids);
+    tl_bpe_ids_finish(&ids);
 }
 
 static void check_vectors(const struct tl_clip_bpe *tok, const char *path, int at_least)
@@ -99,7 +99,7 @@ static void check_folder(const char *folder, const char *vectors, int at_least)
     struct tl_clip_bpe *again = tl_clip_bpe_open(temp, &err);
     check_ok(again, &err);
     check_vectors(again, vectors, at_least);
-    struct tl_clip_bpe_info a = tl_clip_bpe_info(tok), b = tl_clip_bpe_info(again);
+    struct tl_bpe_info a = tl_clip_bpe_info(tok), b = tl_clip_bpe_info(again);
     assert_memory_equal(&a, &b, sizeof a);
     tl_clip_bpe_destroy(&tok);
     tl_clip_bpe_destroy(&again);
@@ -124,7 +124,7 @@ static void test_forms_agree(void **state)
     check_ok(old, &err);
     struct tl_clip_bpe *new = tl_clip_bpe_open(FIXTURES "byte_json", &err);
     check_ok(new, &err);
-    struct tl_clip_bpe_info a = tl_clip_bpe_info(old), b = tl_clip_bpe_info(new);
+    struct tl_bpe_info a = tl_clip_bpe_info(old), b = tl_clip_bpe_info(new);
     assert_memory_equal(&a, &b, sizeof a);
     char temp[64], path[128];
     make_temp(temp);
@@ -167,7 +167,7 @@ static void test_full_vectors(void **state)
     (void)state;
     struct tl_clip_bpe *tok = full_clip();
     if (!tok) skip();
-    struct tl_clip_bpe_info info = tl_clip_bpe_info(tok);
+    struct tl_bpe_info info = tl_clip_bpe_info(tok);
     assert_int_equal(info.n_vocab, 49408);
     assert_int_equal(info.bos, 49406);
     assert_int_equal(info.eos, 49407);
@@ -201,10 +201,10 @@ static void test_full_table(void **state)
     if (!tok) skip();
     for (size_t r = 0; r < sizeof ROWS / sizeof *ROWS; r++) {
         struct tl_err err = {0};
-        struct tl_clip_ids ids = {0};
+        struct tl_bpe_ids ids = {0};
         check_ok(tl_clip_bpe_tokenize(tok, ROWS[r].text, &ids, &err), &err);
         for (size_t i = 0; i < 16; i++) assert_int_equal(i < ids.n ? ids.ids[i] : 0, ROWS[r].ids[i]);
-        tl_clip_ids_finish(&ids);
+        tl_bpe_ids_finish(&ids);
     }
 }
 
@@ -216,7 +216,7 @@ static void test_cut(void **state)
     struct tl_err err = {0};
     struct tl_clip_bpe *tok = tl_clip_bpe_open(FIXTURES "byte_old", &err);
     check_ok(tok, &err);
-    struct tl_clip_bpe_info info = tl_clip_bpe_info(tok);
+    struct tl_bpe_info info = tl_clip_bpe_info(tok);
     int32_t ids[8];
     size_t used, cut;
     struct tl_str text = {0};
@@ -274,7 +274,7 @@ static void test_decode_broken(void **state)
     struct tl_err err = {0};
     struct tl_clip_bpe *tok = tl_clip_bpe_open(FIXTURES "byte_old", &err);
     check_ok(tok, &err);
-    struct tl_clip_ids ids = {0};
+    struct tl_bpe_ids ids = {0};
     check_ok(tl_clip_bpe_tokenize(tok, "\u00e9", &ids, &err), &err);
     assert_int_equal(ids.n, 2);
     struct tl_str out = {0};
@@ -284,7 +284,7 @@ static void test_decode_broken(void **state)
     tl_clip_bpe_decode(tok, (int32_t[]){-1, 1 << 20}, 2, &out);
     assert_string_equal(out.data, "<id -1> <id 1048576>");
     tl_str_finish(&out);
-    tl_clip_ids_finish(&ids);
+    tl_bpe_ids_finish(&ids);
     tl_clip_bpe_destroy(&tok);
 }
 
@@ -313,11 +313,11 @@ static struct tl_clip_bpe *open_toy(const char *vocab, const char *merges, const
 static void check_text(const struct tl_clip_bpe *tok, const char *text, size_t n, const int32_t *want)
 {
     struct tl_err err = {0};
-    struct tl_clip_ids ids = {0};
+    struct tl_bpe_ids ids = {0};
     check_ok(tl_clip_bpe_tokenize(tok, text, &ids, &err), &err);
     if (ids.n != n) fail_msg("'%s': %zu ids, expected %zu", text, ids.n, n);
     for (size_t i = 0; i < n; i++) assert_int_equal(ids.ids[i], want[i]);
-    tl_clip_ids_finish(&ids);
+    tl_bpe_ids_finish(&ids);
 }
 #define check_ids(tok, text, ...)                                                                            \
     check_text(tok, text, sizeof((int32_t[]){__VA_ARGS__}) / sizeof(int32_t), (int32_t[]){__VA_ARGS__})
@@ -330,7 +330,7 @@ static void test_pad_rules(void **state)
                *end = "{\"pad_token\":\"<|endoftext|>\",\"model_max_length\":20}";
     struct tl_clip_bpe *tok = open_toy(TOY_VOCAB, TOY_MERGES, NULL, NULL, NULL, &err);
     check_ok(tok, &err);
-    struct tl_clip_bpe_info info = tl_clip_bpe_info(tok);
+    struct tl_bpe_info info = tl_clip_bpe_info(tok);
     assert_int_equal(info.pad, 7);
     assert_int_equal(info.unk, 7);
     assert_int_equal(info.max_len, 77);
@@ -481,11 +481,11 @@ static size_t split_words(const struct tl_clip_bpe *tok)
         char copy[128], *rest = copy, *word;
         snprintf(copy, sizeof copy, "%s", CAPTIONS[i]);
         while ((word = strsep(&rest, " ,?"))) {
-            struct tl_clip_ids ids = {0};
+            struct tl_bpe_ids ids = {0};
             check_ok(tl_clip_bpe_tokenize(tok, word, &ids, &err), &err);
             size_t expected = strchr(word, '\'') || strchr(word, '!') ? 2 : *word != 0; /* it + 's, 3 + !! */
             split += ids.n > expected;
-            tl_clip_ids_finish(&ids);
+            tl_bpe_ids_finish(&ids);
         }
     }
     return split;
@@ -497,7 +497,7 @@ static void test_train(void **state)
     struct tl_err err = {0};
     struct tl_clip_bpe *tok = tl_clip_bpe_train(CAPTIONS, N_CAPTIONS, 0, 20, &err);
     check_ok(tok, &err);
-    struct tl_clip_bpe_info info = tl_clip_bpe_info(tok);
+    struct tl_bpe_info info = tl_clip_bpe_info(tok);
     assert_int_equal(split_words(tok), 0);
     assert_int_equal(info.bos, info.n_vocab - 2);
     assert_int_equal(info.eos, info.n_vocab - 1);
@@ -523,7 +523,7 @@ static void test_train(void **state)
     struct tl_clip_bpe *again = tl_clip_bpe_train(CAPTIONS, N_CAPTIONS, 0, 20, &err);
     check_ok(again, &err);
     for (size_t i = 0; i < N_CAPTIONS; i++) {
-        struct tl_clip_ids a = {0}, b = {0}, c = {0};
+        struct tl_bpe_ids a = {0}, b = {0}, c = {0};
         check_ok(tl_clip_bpe_tokenize(tok, CAPTIONS[i], &a, &err), &err);
         check_ok(tl_clip_bpe_tokenize(saved, CAPTIONS[i], &b, &err), &err);
         check_ok(tl_clip_bpe_tokenize(again, CAPTIONS[i], &c, &err), &err);
@@ -531,9 +531,9 @@ static void test_train(void **state)
         assert_int_equal(a.n, c.n);
         assert_memory_equal(a.ids, b.ids, a.n * sizeof *a.ids);
         assert_memory_equal(a.ids, c.ids, a.n * sizeof *a.ids);
-        tl_clip_ids_finish(&a);
-        tl_clip_ids_finish(&b);
-        tl_clip_ids_finish(&c);
+        tl_bpe_ids_finish(&a);
+        tl_bpe_ids_finish(&b);
+        tl_bpe_ids_finish(&c);
     }
     remove_temp(temp);
     tl_clip_bpe_destroy(&tok);
@@ -582,7 +582,7 @@ static void test_reduce(void **state)
     assert_int_equal(tl_clip_bpe_info(tok).n_vocab, 607);
     assert_int_equal(tl_clip_bpe_info(tok).bos, 605);
     for (int i = 0; i < 2; i++) {
-        struct tl_clip_ids a = {0}, b = {0};
+        struct tl_bpe_ids a = {0}, b = {0};
         check_ok(tl_clip_bpe_tokenize(full, WORDS[i], &a, &err), &err);
         check_ok(tl_clip_bpe_tokenize(tok, WORDS[i], &b, &err), &err);
         assert_int_equal(a.n, b.n);
@@ -594,8 +594,8 @@ static void test_reduce(void **state)
             tl_str_finish(&x);
             tl_str_finish(&y);
         }
-        tl_clip_ids_finish(&a);
-        tl_clip_ids_finish(&b);
+        tl_bpe_ids_finish(&a);
+        tl_bpe_ids_finish(&b);
     }
     tl_clip_bpe_destroy(&tok);
 }
@@ -631,7 +631,7 @@ static void random_text(uint32_t number, char *out, size_t size)
 
 static size_t random_texts(const struct tl_clip_bpe *tok, uint32_t first, uint32_t n)
 {
-    struct tl_clip_bpe_info info = tl_clip_bpe_info(tok);
+    struct tl_bpe_info info = tl_clip_bpe_info(tok);
     size_t good = 0;
     for (uint32_t i = first; i < first + n; i++) {
         char text[2048];

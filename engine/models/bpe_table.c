@@ -1,5 +1,6 @@
-#include "models/clip_bpe_inner.h"
+#include "models/bpe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,40 +12,21 @@ static bool no_memory(struct tl_err *err)
     return tl_err_set(err, TL_FAIL, "out of memory for a tokenizer");
 }
 
-struct tl_clip_bpe *tl_clip_bpe_new(struct tl_err *err)
+void tl_bpe_init(struct tl_bpe *tok, size_t max_len)
 {
-    struct tl_clip_bpe *tok = calloc(1, sizeof *tok);
-    if (!tok) {
-        no_memory(err);
-        return NULL;
-    }
-    tok->max_len = TL_CLIP_BPE_MAX_LEN;
-    tl_clip_bpe_index_bytes(tok);
-    return tok;
+    tok->max_len = max_len;
+    tl_bpe_index_bytes(tok);
 }
 
-void tl_clip_bpe_destroy(struct tl_clip_bpe **tok)
+void tl_bpe_finish(struct tl_bpe *tok)
 {
-    if (!tok || !*tok) return;
-    struct tl_clip_bpe *t = *tok;
-    *tok = NULL;
-    free(t->texts);
-    free(t->text_slots);
-    free(t->merges);
-    free(t->pair_slots);
-    free(t->specials);
-    tl_arena_finish(&t->arena);
-    free(t);
-}
-
-struct tl_clip_bpe_info tl_clip_bpe_info(const struct tl_clip_bpe *tok)
-{
-    return (struct tl_clip_bpe_info){.n_vocab = tok->n_texts,
-                                     .max_len = tok->max_len,
-                                     .bos = tok->bos,
-                                     .eos = tok->eos,
-                                     .pad = tok->pad,
-                                     .unk = tok->unk};
+    free(tok->texts);
+    free(tok->text_slots);
+    free(tok->merges);
+    free(tok->pair_slots);
+    free(tok->specials);
+    tl_arena_finish(&tok->arena);
+    *tok = (struct tl_bpe){0};
 }
 
 /* Room for `need` items in an array that doubles. */
@@ -70,7 +52,7 @@ static size_t hash_text(const char *text)
 }
 
 /* The slot that holds the text, or the free one where it would go. */
-static size_t text_slot(const struct tl_clip_bpe *tok, const char *text)
+static size_t text_slot(const struct tl_bpe *tok, const char *text)
 {
     size_t mask = tok->n_text_slots - 1, i = hash_text(text) & mask;
     while (tok->text_slots[i] && strcmp(tok->texts[tok->text_slots[i] - 1], text) != 0) i = (i + 1) & mask;
@@ -78,7 +60,7 @@ static size_t text_slot(const struct tl_clip_bpe *tok, const char *text)
 }
 
 /* At most half of the slots are used, so that probing ends soon. */
-static bool room_for_text(struct tl_clip_bpe *tok, struct tl_err *err)
+static bool room_for_text(struct tl_bpe *tok, struct tl_err *err)
 {
     if (2 * (tok->n_used_texts + 1) <= tok->n_text_slots) return true;
     size_t n = tok->n_text_slots ? 2 * tok->n_text_slots : 256;
@@ -92,12 +74,12 @@ static bool room_for_text(struct tl_clip_bpe *tok, struct tl_err *err)
     return true;
 }
 
-bool tl_clip_bpe_add_text(struct tl_clip_bpe *tok, const char *text, int32_t id, struct tl_err *err)
+bool tl_bpe_add_text(struct tl_bpe *tok, const char *text, int32_t id, struct tl_err *err)
 {
     size_t at = id < 0 ? tok->n_texts : (size_t)id;
-    if (at >= TL_CLIP_BPE_MOST_IDS)
+    if (at >= TL_BPE_MOST_IDS)
         return tl_err_set(err, TL_BAD_INPUT, "token id %zu is too large; at most %d are supported", at,
-                          TL_CLIP_BPE_MOST_IDS - 1);
+                          TL_BPE_MOST_IDS - 1);
     if (at < tok->n_texts && tok->texts[at])
         return tl_err_set(err, TL_BAD_INPUT, "tokens '%.60s' and '%.60s' have the same id %zu",
                           tok->texts[at], text, at);
@@ -116,26 +98,26 @@ bool tl_clip_bpe_add_text(struct tl_clip_bpe *tok, const char *text, int32_t id,
     return true;
 }
 
-int32_t tl_clip_bpe_find_text(const struct tl_clip_bpe *tok, const char *text)
+int32_t tl_bpe_find_text(const struct tl_bpe *tok, const char *text)
 {
     return tok->n_text_slots ? (int32_t)tok->text_slots[text_slot(tok, text)] - 1 : -1;
 }
 
 /* ---- merges ---- */
 
-static size_t pair_slot(const struct tl_clip_bpe *tok, int32_t left, int32_t right)
+static size_t pair_slot(const struct tl_bpe *tok, int32_t left, int32_t right)
 {
     uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u;
     size_t mask = tok->n_pair_slots - 1, i = (size_t)(h >> 32) & mask;
     while (tok->pair_slots[i]) {
-        const struct tl_clip_bpe_merge *m = &tok->merges[tok->pair_slots[i] - 1];
+        const struct tl_bpe_merge *m = &tok->merges[tok->pair_slots[i] - 1];
         if (m->left == left && m->right == right) break;
         i = (i + 1) & mask;
     }
     return i;
 }
 
-static bool room_for_pair(struct tl_clip_bpe *tok, struct tl_err *err)
+static bool room_for_pair(struct tl_bpe *tok, struct tl_err *err)
 {
     if (2 * (tok->n_merges + 1) <= tok->n_pair_slots) return true;
     size_t n = tok->n_pair_slots ? 2 * tok->n_pair_slots : 256;
@@ -150,20 +132,20 @@ static bool room_for_pair(struct tl_clip_bpe *tok, struct tl_err *err)
 }
 
 /* left + right with the word mark of left, if any, kept: "a" "b</w>" is "ab</w>". */
-static int32_t find_joined(struct tl_clip_bpe *tok, const char *left, const char *right)
+static int32_t find_joined(struct tl_bpe *tok, const char *left, const char *right)
 {
     struct tl_str joined = {0};
     tl_str_append(&joined, left);
     tl_str_append(&joined, right);
-    int32_t id = joined.failed || !joined.data ? -1 : tl_clip_bpe_find_text(tok, joined.data);
+    int32_t id = joined.failed || !joined.data ? -1 : tl_bpe_find_text(tok, joined.data);
     tl_str_finish(&joined);
     return id;
 }
 
-bool tl_clip_bpe_add_merge(struct tl_clip_bpe *tok, const char *left, const char *right, struct tl_err *err)
+bool tl_bpe_add_merge(struct tl_bpe *tok, const char *left, const char *right, struct tl_err *err)
 {
-    struct tl_clip_bpe_merge m = {tl_clip_bpe_find_text(tok, left), tl_clip_bpe_find_text(tok, right),
-                                  find_joined(tok, left, right)};
+    struct tl_bpe_merge m = {tl_bpe_find_text(tok, left), tl_bpe_find_text(tok, right),
+                             find_joined(tok, left, right)};
     if (m.left < 0 || m.right < 0 || m.result < 0)
         return tl_err_set(err, TL_BAD_INPUT, "merge '%.60s %.60s': the vocabulary has no entry '%.60s%.60s'",
                           left, right, m.left < 0 || (m.right >= 0) ? left : "", m.left < 0 ? "" : right);
@@ -176,7 +158,7 @@ bool tl_clip_bpe_add_merge(struct tl_clip_bpe *tok, const char *left, const char
     return true;
 }
 
-int32_t tl_clip_bpe_find_merge(const struct tl_clip_bpe *tok, int32_t left, int32_t right)
+int32_t tl_bpe_find_merge(const struct tl_bpe *tok, int32_t left, int32_t right)
 {
     if (!tok->n_pair_slots || left < 0 || right < 0) return -1;
     return (int32_t)tok->pair_slots[pair_slot(tok, left, right)] - 1;
@@ -185,11 +167,11 @@ int32_t tl_clip_bpe_find_merge(const struct tl_clip_bpe *tok, int32_t left, int3
 /* ---- specials ---- */
 
 /* The text as it looks in cleaned text. */
-static const char *cleaned(struct tl_clip_bpe *tok, const char *text, struct tl_err *err)
+static const char *cleaned(struct tl_bpe *tok, const char *text, struct tl_err *err)
 {
     struct tl_str s = {0};
     const char *own = NULL;
-    if (tl_clip_bpe_clean(text, strlen(text), &s, err)) {
+    if (tok->clean(text, strlen(text), &s, err)) {
         own = tl_arena_strdup(&tok->arena, s.data ? s.data : "");
         if (!own) no_memory(err);
     }
@@ -197,28 +179,35 @@ static const char *cleaned(struct tl_clip_bpe *tok, const char *text, struct tl_
     return own;
 }
 
-bool tl_clip_bpe_add_special(struct tl_clip_bpe *tok, const char *text, bool normalized, bool extra,
-                             struct tl_err *err)
+bool tl_bpe_add_special(struct tl_bpe *tok, const char *text, struct tl_bpe_flags flags, struct tl_err *err)
 {
-    int32_t id = tl_clip_bpe_find_text(tok, text);
+    int32_t id = tl_bpe_find_text(tok, text);
     if (id < 0) return tl_err_set(err, TL_BAD_INPUT, "special token '%.60s' is not in the vocabulary", text);
     for (size_t i = 0; i < tok->n_specials; i++)
         if (tok->specials[i].id == id) return true;
-    const char *own = normalized ? cleaned(tok, text, err) : tok->texts[id];
+    const char *own = tok->texts[id];
+    if (flags.normalized && tok->clean) own = cleaned(tok, text, err);
     if (!own) return false;
     size_t bytes;
     if (!tl_checked_mul(tok->n_specials + 1, sizeof *tok->specials, &bytes)) return no_memory(err);
     void *p = realloc(tok->specials, bytes);
     if (!p) return no_memory(err);
     tok->specials = p;
-    tok->specials[tok->n_specials++] = (struct tl_clip_bpe_special){
-        .text = own, .len = strlen(own), .id = id, .normalized = normalized, .extra = extra};
+    tok->specials[tok->n_specials++] =
+        (struct tl_bpe_special){.text = own, .len = strlen(own), .id = id, .flags = flags};
     return true;
+}
+
+const struct tl_bpe_special *tl_bpe_special_of(const struct tl_bpe *tok, int32_t id)
+{
+    for (size_t i = 0; i < tok->n_specials; i++)
+        if (tok->specials[i].id == id) return &tok->specials[i];
+    return NULL;
 }
 
 /* ---- the byte alphabet ---- */
 
-static bool is_plain(int byte)
+bool tl_bpe_is_plain(int byte)
 {
     return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
 }
@@ -226,59 +215,33 @@ static bool is_plain(int byte)
 /* The character of a byte: itself if printable, else U+0100 + its number among the others. */
 static uint32_t code_of(int byte)
 {
-    if (is_plain(byte)) return (uint32_t)byte;
+    if (tl_bpe_is_plain(byte)) return (uint32_t)byte;
     uint32_t n = 0;
-    for (int b = 0; b < byte; b++) n += !is_plain(b);
+    for (int b = 0; b < byte; b++) n += !tl_bpe_is_plain(b);
     return 0x100 + n;
 }
 
-int tl_clip_bpe_byte_of(uint32_t code)
+int tl_bpe_byte_of(uint32_t code)
 {
-    if (code < 0x100) return is_plain((int)code) ? (int)code : -1;
+    if (code < 0x100) return tl_bpe_is_plain((int)code) ? (int)code : -1;
     for (int b = 0; code < 0x144 && b < 256; b++)
-        if (!is_plain(b) && code_of(b) == code) return b;
+        if (!tl_bpe_is_plain(b) && code_of(b) == code) return b;
     return -1;
 }
 
-static void symbol_of(int byte, bool last, char out[16])
+void tl_bpe_symbol_of(int byte, const char *end, char out[16])
 {
     size_t n = tl_utf8_encode(code_of(byte), out);
-    strcpy(out + n, last ? TL_CLIP_BPE_WORD : "");
+    snprintf(out + n, 16 - n, "%s", end);
 }
 
-bool tl_clip_bpe_add_bytes(struct tl_clip_bpe *tok, struct tl_err *err)
-{
-    for (int last = 0; last < 2; last++)
-        for (int plain = 1; plain >= 0; plain--)
-            for (int b = 0; b < 256; b++) {
-                char symbol[16];
-                symbol_of(b, last, symbol);
-                if (is_plain(b) == plain && !tl_clip_bpe_add_text(tok, symbol, -1, err)) return false;
-            }
-    tl_clip_bpe_index_bytes(tok);
-    return true;
-}
-
-void tl_clip_bpe_index_bytes(struct tl_clip_bpe *tok)
+void tl_bpe_index_bytes(struct tl_bpe *tok)
 {
     for (int b = 0; b < 256; b++) {
         char symbol[16];
-        symbol_of(b, false, symbol);
-        tok->plain[b] = tl_clip_bpe_find_text(tok, symbol);
-        symbol_of(b, true, symbol);
-        tok->ending[b] = tl_clip_bpe_find_text(tok, symbol);
+        tl_bpe_symbol_of(b, "", symbol);
+        tok->plain[b] = tl_bpe_find_text(tok, symbol);
+        tl_bpe_symbol_of(b, tok->word_end, symbol);
+        tok->ending[b] = tl_bpe_find_text(tok, symbol);
     }
-}
-
-bool tl_clip_bpe_close_own(struct tl_clip_bpe *tok, size_t max_len, struct tl_err *err)
-{
-    if (!tl_clip_bpe_add_text(tok, TL_CLIP_BPE_BOS, -1, err) ||
-        !tl_clip_bpe_add_text(tok, TL_CLIP_BPE_EOS, -1, err) ||
-        !tl_clip_bpe_add_special(tok, TL_CLIP_BPE_BOS, false, false, err) ||
-        !tl_clip_bpe_add_special(tok, TL_CLIP_BPE_EOS, false, false, err))
-        return false;
-    tok->bos = tl_clip_bpe_find_text(tok, TL_CLIP_BPE_BOS);
-    tok->eos = tok->pad = tok->unk = tl_clip_bpe_find_text(tok, TL_CLIP_BPE_EOS);
-    tok->max_len = max_len;
-    return true;
 }

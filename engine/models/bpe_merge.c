@@ -1,7 +1,7 @@
 /* Merging the symbols of one piece: a linked list of symbols and a heap of the pairs that have a rank, the
  * lowest rank first, the leftmost of equal ones: n log n, so that a prompt of one endless word costs little.
  */
-#include "models/clip_bpe_inner.h"
+#include "models/bpe.h"
 
 #include <stdlib.h>
 
@@ -18,18 +18,18 @@ struct pair {
     int32_t rank, at; /* at: position of the left symbol */
 };
 
-struct tl_clip_bpe_scratch {
+struct tl_bpe_scratch {
     struct symbol *symbols;
     struct pair *heap;
     size_t size, n_heap; /* size: of both, the heap has three times that */
 };
 
-struct tl_clip_bpe_scratch *tl_clip_bpe_scratch_new(void)
+struct tl_bpe_scratch *tl_bpe_scratch_new(void)
 {
-    return calloc(1, sizeof(struct tl_clip_bpe_scratch));
+    return calloc(1, sizeof(struct tl_bpe_scratch));
 }
 
-void tl_clip_bpe_scratch_free(struct tl_clip_bpe_scratch *scratch)
+void tl_bpe_scratch_free(struct tl_bpe_scratch *scratch)
 {
     if (!scratch) return;
     free(scratch->symbols);
@@ -38,7 +38,7 @@ void tl_clip_bpe_scratch_free(struct tl_clip_bpe_scratch *scratch)
 }
 
 /* n symbols give at most n - 1 pairs at first, and each of at most n - 1 merges makes two more. */
-static bool reserve(struct tl_clip_bpe_scratch *s, size_t n)
+static bool reserve(struct tl_bpe_scratch *s, size_t n)
 {
     if (n <= s->size) return true;
     size_t bytes;
@@ -58,14 +58,14 @@ static bool before(struct pair a, struct pair b)
     return a.rank != b.rank ? a.rank < b.rank : a.at < b.at;
 }
 
-static void heap_push(struct tl_clip_bpe_scratch *s, struct pair pair)
+static void heap_push(struct tl_bpe_scratch *s, struct pair pair)
 {
     size_t i = s->n_heap++;
     for (; i > 0 && before(pair, s->heap[(i - 1) / 2]); i = (i - 1) / 2) s->heap[i] = s->heap[(i - 1) / 2];
     s->heap[i] = pair;
 }
 
-static struct pair heap_pop(struct tl_clip_bpe_scratch *s)
+static struct pair heap_pop(struct tl_bpe_scratch *s)
 {
     struct pair top = s->heap[0], last = s->heap[--s->n_heap];
     size_t i = 0;
@@ -81,22 +81,21 @@ static struct pair heap_pop(struct tl_clip_bpe_scratch *s)
     return top;
 }
 
-static int32_t rank_at(const struct tl_clip_bpe *tok, const struct tl_clip_bpe_scratch *s, int32_t at)
+static int32_t rank_at(const struct tl_bpe *tok, const struct tl_bpe_scratch *s, int32_t at)
 {
     const struct symbol *left = &s->symbols[at];
-    return left->gone || left->next == NONE
-               ? NONE
-               : tl_clip_bpe_find_merge(tok, left->id, s->symbols[left->next].id);
+    return left->gone || left->next == NONE ? NONE
+                                            : tl_bpe_find_merge(tok, left->id, s->symbols[left->next].id);
 }
 
-static void offer(const struct tl_clip_bpe *tok, struct tl_clip_bpe_scratch *s, int32_t at)
+static void offer(const struct tl_bpe *tok, struct tl_bpe_scratch *s, int32_t at)
 {
     int32_t rank = at == NONE ? NONE : rank_at(tok, s, at);
     if (rank != NONE) heap_push(s, (struct pair){rank, at});
 }
 
 /* The symbol at `at` takes in the one on its right. */
-static void join(const struct tl_clip_bpe *tok, struct tl_clip_bpe_scratch *s, struct pair pair)
+static void join(const struct tl_bpe *tok, struct tl_bpe_scratch *s, struct pair pair)
 {
     struct symbol *left = &s->symbols[pair.at], *right = &s->symbols[left->next];
     left->id = tok->merges[pair.rank].result;
@@ -107,7 +106,7 @@ static void join(const struct tl_clip_bpe *tok, struct tl_clip_bpe_scratch *s, s
     offer(tok, s, pair.at);
 }
 
-bool tl_clip_ids_push(struct tl_clip_ids *out, int32_t id, struct tl_err *err)
+bool tl_bpe_ids_push(struct tl_bpe_ids *out, int32_t id, struct tl_err *err)
 {
     if (out->n == out->size) {
         size_t size = out->size ? 2 * out->size : 64, bytes;
@@ -120,8 +119,8 @@ bool tl_clip_ids_push(struct tl_clip_ids *out, int32_t id, struct tl_err *err)
     return true;
 }
 
-bool tl_clip_bpe_merge_piece(const struct tl_clip_bpe *tok, struct tl_clip_bpe_scratch *s, const char *piece,
-                             size_t n, struct tl_clip_ids *out, struct tl_err *err)
+bool tl_bpe_merge_piece(const struct tl_bpe *tok, struct tl_bpe_scratch *s, const char *piece, size_t n,
+                        struct tl_bpe_ids *out, struct tl_err *err)
 {
     if (!reserve(s, n)) return tl_err_set(err, TL_FAIL, "out of memory for a word of %zu bytes", n);
     s->n_heap = 0;
@@ -138,6 +137,6 @@ bool tl_clip_bpe_merge_piece(const struct tl_clip_bpe *tok, struct tl_clip_bpe_s
         if (rank_at(tok, s, pair.at) == pair.rank) join(tok, s, pair); /* else one side has merged since */
     }
     for (int32_t at = n ? 0 : NONE; at != NONE; at = s->symbols[at].next)
-        if (!tl_clip_ids_push(out, s->symbols[at].id, err)) return false;
+        if (!tl_bpe_ids_push(out, s->symbols[at].id, err)) return false;
     return true;
 }
