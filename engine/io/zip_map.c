@@ -91,8 +91,8 @@ static bool read_extra64(const uint8_t *p, size_t n, uint64_t *size, uint64_t *p
 static uint64_t content_offset(const struct tl_zip_walk *w, const struct tl_zip_place *e, uint64_t header,
                                unsigned flags)
 {
-    const uint8_t *p = w->data + header;
     if (flags & ENCRYPTED || header > w->begin || w->begin - header < LOCAL_SIZE) return UINT64_MAX;
+    const uint8_t *p = w->data + header;
     uint64_t name_len = number(p + 26, 2), extra = number(p + 28, 2);
     uint64_t at = header + LOCAL_SIZE + name_len + extra;
     if (number(p, 4) != LOCAL || number(p + 6, 2) != flags || number(p + 8, 2) != e->method ||
