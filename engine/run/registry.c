@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include <tiller/reward.h>
+#include <tiller/score.h>
 #include <tiller/train.h>
 
 #include "base/str.h"
+#include "encoders/encoder.h"
 #include "models/component.h"
 #include "run/listing.h"
 #include "sample/scheduler.h"
@@ -72,19 +74,56 @@ static void add_rewards(cJSON *rows)
     }
 }
 
-/* What `tiller score` measures: every reward of single items, as a mean over files. */
+/* What `tiller score` measures: rows of its own, and the mean of every reward of single items. */
 static void add_metrics(cJSON *rows)
 {
+    const struct tl_metric_info *m;
     const struct tl_reward_info *r;
+    for (size_t i = 0; (m = tl_metric_at(i)); i++) {
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "name", m->name);
+        tl_listing_text(row, "of", m->modality);
+        tl_listing_text(row, "kind", tl_metric_kind_name(m->kind));
+        tl_listing_text(row, "interval", m->interval);
+        tl_listing_text(row, "encoder", m->encoder ? m->encoder : "to be named");
+        tl_listing_text(row, "help", m->help);
+    }
     for (size_t i = 0; (r = tl_reward_at(i)); i++) {
         if (r->kind != TL_REWARD_PER_ITEM) continue;
         cJSON *row = tl_listing_row(rows);
         tl_listing_text(row, "name", r->name);
-        tl_listing_text(row, "of", "a folder of pictures with prompts");
-        tl_listing_text(row, "value", "mean over files");
-        tl_listing_text(row, "interval", "95 %, bootstrap over files");
-        tl_listing_bool(row, "encoder", r->needs_encoder);
+        tl_listing_text(row, "of", r->modality);
+        tl_listing_text(row, "kind", "mean over files");
+        tl_listing_text(row, "interval", "bootstrap over files");
+        tl_listing_text(row, "encoder", r->needs_encoder ? "to be named" : "none");
         tl_listing_text(row, "help", r->help);
+    }
+}
+
+/* The ways of a metric, the default first. */
+static void add_flavours(cJSON *rows)
+{
+    const struct tl_metric_info *m;
+    const struct tl_metric_flavour *f;
+    for (size_t i = 0; (m = tl_metric_at(i)); i++)
+        for (size_t k = 0; (f = tl_metric_flavour_at(i, k)); k++) {
+            cJSON *row = tl_listing_row(rows);
+            tl_listing_text(row, "metric", m->name);
+            tl_listing_text(row, "flavour", f->name);
+            tl_listing_bool(row, "default", k == 0);
+            tl_listing_text(row, "help", f->help);
+        }
+}
+
+static void add_encoders(cJSON *rows)
+{
+    for (const struct tl_encoder_class *const *c = tl_encoder_classes; *c; c++) {
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "name", (*c)->name);
+        tl_listing_text(row, "argument", (*c)->argument);
+        tl_listing_text(row, "modality", (*c)->modality == TL_MODALITY_IMAGE ? "image" : "audio");
+        tl_listing_text(row, "folder", (*c)->folder_class ? (*c)->folder_class : "-");
+        tl_listing_text(row, "help", (*c)->help);
     }
 }
 
@@ -94,7 +133,8 @@ static const struct {
     void (*add)(cJSON *rows);
 } tables[] = {
     {"methods", add_methods},   {"rewards", add_rewards}, {"models", add_models},
-    {"samplers", add_samplers}, {"metrics", add_metrics},
+    {"samplers", add_samplers}, {"metrics", add_metrics}, {"flavours", add_flavours},
+    {"encoders", add_encoders},
 };
 enum { N_TABLES = sizeof tables / sizeof *tables };
 

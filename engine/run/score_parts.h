@@ -1,4 +1,4 @@
-/* The parts of the job `score`: what is scored, and what is told of it. */
+/* The parts of the job `score`: metrics over sets, rewards of single items. Each fills rows of the report. */
 #ifndef TL_RUN_SCORE_PARTS_H
 #define TL_RUN_SCORE_PARTS_H
 
@@ -7,6 +7,15 @@
 
 #include "io/folder.h"
 #include "io/prompts.h"
+#include "run/score_metrics.h"
+
+/* ---- score_sets.c ---- */
+
+/* One row for each evaluated set; rows [n_folders], zeroed. */
+bool tl_score_sets(const struct tl_metric *metric, const struct tl_score_params *params,
+                   const struct tl_job *job, struct tl_score_row *rows, size_t *out_n, struct tl_err *err);
+
+/* ---- score_items.c: a reward ---- */
 
 struct tl_score_entry {
     const char *path, *name, *prompt; /* prompt NULL: none was found */
@@ -17,26 +26,30 @@ struct tl_score_entry {
 
 struct tl_score_work {
     const struct tl_score_params *params;
+    const char *folder;
     const struct tl_job *job;
-    struct tl_arena arena;
-    struct tl_folder folder;
+    enum tl_modality modality;
+    struct tl_score_row *row; /* owns what is kept for the report */
+    struct tl_folder folder_files;
     struct tl_prompts prompts;
     struct tl_score_entry *entries; /* [n], in byte order of their names */
     size_t n, n_scored;
+    struct tl_decode_pool *pool;
     struct tl_reward_set *reward; /* of one; an ensemble has several parts */
     size_t n_parts;
 };
 
-/* ---- score_pairs.c ---- */
+bool tl_score_items(const struct tl_score_params *params, const struct tl_job *job, struct tl_score_row *out,
+                    struct tl_err *err);
 
-/* Finds the pictures and their prompts. What the folder says cannot be used is skipped already; with --strict
- * it fails. */
+/* Finds the files and their prompts. What the folder says cannot be used is skipped already; with --strict it
+ * fails. score_pairs.c */
 bool tl_score_pair(struct tl_score_work *work, struct tl_err *err);
 
-/* ---- score_report.c ---- */
-
-/* The report's text; the caller frees. */
-char *tl_score_report(const struct tl_score_work *work, struct tl_err *err);
-bool tl_score_write_csv(const struct tl_score_work *work, struct tl_err *err);
+/* Opens the reward that the params name; before that, what its table row says of it. score_reward.c */
+const struct tl_reward_info *tl_score_reward_info(const char *reward);
+bool tl_score_reward_check(const struct tl_score_params *params, struct tl_err *err);
+enum tl_modality tl_score_reward_modality(const char *reward);
+bool tl_score_reward_open(struct tl_score_work *work, struct tl_err *err);
 
 #endif

@@ -53,7 +53,7 @@ says 'mean, min, median'
 
 # refusals
 expect 2 score
-says 'needs REWARD FOLDER'
+says 'needs METRIC FOLDER'
 expect 2 score clip
 expect 2 score clip "$tmp/p"
 says 'encoder'

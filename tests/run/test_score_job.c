@@ -17,6 +17,8 @@
 
 #define MODEL    TL_SOURCE_DIR "/tests/fixtures/clip_score"
 #define PICTURES MODEL "/pictures"
+/* Of the params of one folder. */
+#define ONE(path) .folders = (const char *const[]){path}, .n_folders = 1
 
 static const struct tl_job job = {.device = "cpu", .threads = 1, .seed = 3};
 
@@ -24,7 +26,7 @@ static char *score_ok(const struct tl_score_params *p, bool whole)
 {
     struct tl_err err = {0};
     bool is_whole = !whole;
-    char *text = tl_score_folder(p, &job, &is_whole, &err);
+    char *text = tl_score(p, &job, &is_whole, &err);
     if (!text) fail_msg("%s", err.text);
     assert_true(is_whole == whole);
     return text;
@@ -47,7 +49,7 @@ static void score_fails(const struct tl_score_params *p, enum tl_code code, cons
 {
     struct tl_err err = {0};
     bool whole;
-    assert_null(tl_score_folder(p, &job, &whole, &err));
+    assert_null(tl_score(p, &job, &whole, &err));
     if (err.code != code || !strstr(err.text, says))
         fail_msg("code %d, '%s'; expected %d, '%s'", err.code, err.text, code, says);
 }
@@ -84,7 +86,7 @@ static void test_clip(void **state)
     char hash[65];
     cJSON *array;
     const char *csv = support_path(*state, "scores.csv");
-    struct tl_score_params p = {.reward = "clip", .folder = PICTURES, .encoder = MODEL, .csv = csv};
+    struct tl_score_params p = {.metric = "clip", ONE(PICTURES), .encoder = MODEL, .csv = csv};
     cJSON *row = score_json(p, true, &array);
     double value = number(row, "value");
     assert_string_equal(tl_json_get(row, "metric")->valuestring, "clip");
@@ -112,12 +114,12 @@ static void test_clip(void **state)
     check_near(number(row, "value"), expected_mean(100), 1e-3);
     cJSON_Delete(array);
     p.encoder = NULL;
-    p.reward = "clip:" MODEL;
+    p.metric = "clip:" MODEL;
     row = score_json(p, true, &array);
     check_near(number(row, "value"), expected_mean(100), 1e-3);
     cJSON_Delete(array);
     p.flavour = NULL;
-    p.reward = "clip:" MODEL ",flavour=torchmetrics";
+    p.metric = "clip:" MODEL ",flavour=torchmetrics";
     row = score_json(p, true, &array);
     check_near(number(row, "value"), expected_mean(100), 1e-3);
     cJSON_Delete(array);
@@ -132,7 +134,7 @@ static void test_clip(void **state)
 static void test_prompts(void **state)
 {
     cJSON *array;
-    struct tl_score_params p = {.reward = "clip", .folder = PICTURES, .encoder = MODEL};
+    struct tl_score_params p = {.metric = "clip", ONE(PICTURES), .encoder = MODEL};
     p.prompts =
         support_path(*state, "six.txt"); /* names in byte order: alpha, exact, grey, large, tall, wide */
     support_write(p.prompts,
@@ -203,7 +205,7 @@ static void test_damage(void **state)
     static const char *const files[] = {"d.png", "e.png", "f.png"}, *const reasons[] = {"d.png", "prompt",
                                                                                         "blurry"};
     cJSON *array;
-    struct tl_score_params p = {.reward = "scene", .folder = make_scenes(state)};
+    struct tl_score_params p = {.metric = "scene", ONE(make_scenes(state))};
     cJSON *row = score_json(p, false, &array);
     assert_true(number(row, "n") == 3);
     check_near(number(row, "value"), (1 + 1 + 6.0 / 7) / 3, 1e-6);
@@ -217,12 +219,12 @@ static void test_damage(void **state)
             fail_msg("%s", tl_json_get(one, "reason")->valuestring);
     }
     cJSON_Delete(array);
-    p.reward = "scene:exact@-3";
+    p.metric = "scene:exact@-3";
     row = score_json(p, false, &array);
     check_near(number(row, "value"), -2, 1e-12);
     cJSON_Delete(array);
 
-    p.reward = "scene";
+    p.metric = "scene";
     char *text = score_ok(&p, false);
     assert_non_null(strstr(text, "f.png"));
     free(text);
@@ -255,7 +257,7 @@ static void test_folder_faults(void **state)
     support_write(support_path(folder, "metadata.jsonl"), "{\"file_name\": \"stray.png\"}\n");
     assert_int_equal(mkfifo(support_path(folder, "fifo.png"), 0600), 0);
     assert_int_equal(symlink("nowhere.png", support_path(folder, "gone.png")), 0);
-    struct tl_score_params p = {.reward = "jpeg", .folder = folder};
+    struct tl_score_params p = {.metric = "jpeg", ONE(folder)};
     cJSON *row = score_json(p, false, &array);
     assert_true(number(row, "n") == 2);
     const cJSON *skipped = tl_json_get(row, "skipped");
@@ -285,7 +287,7 @@ static void test_many(void **state)
         draw(support_path(folder, "%02d.png", i), "a red circle", NULL);
         support_write(support_path(folder, "%02d.txt", i), i % 3 ? "a red circle\n" : "a blue circle\n");
     }
-    struct tl_score_params p = {.reward = "scene:exact", .folder = folder};
+    struct tl_score_params p = {.metric = "scene:exact", ONE(folder)};
     cJSON *row = score_json(p, true, &array);
     assert_true(number(row, "n") == 37);
     check_near(number(row, "value"), 24.0 / 37, 1e-12);
@@ -301,23 +303,23 @@ static void test_refusals(void **state)
     struct tl_err err = {0};
     const char *folder = support_path(*state, "bad"), *gone = support_path(*state, "gone");
     check_ok(tl_file_make_folder(folder, &err), &err);
-    struct tl_score_params p = {.reward = "clip", .folder = PICTURES};
+    struct tl_score_params p = {.metric = "clip", ONE(PICTURES)};
     score_fails(&p, TL_USAGE, "--encoder");
-    p.reward = "clop";
+    p.metric = "clop";
     score_fails(&p, TL_USAGE, "did you mean clip?");
-    p.reward = "clip:" MODEL;
+    p.metric = "clip:" MODEL;
     p.encoder = MODEL;
     score_fails(&p, TL_USAGE, "leave out --encoder");
-    p.reward = "scene";
+    p.metric = "scene";
     score_fails(&p, TL_USAGE, "scene has no --encoder");
-    p = (struct tl_score_params){.reward = "clip", .folder = PICTURES, .encoder = MODEL, .flavour = "logits"};
+    p = (struct tl_score_params){.metric = "clip", ONE(PICTURES), .encoder = MODEL, .flavour = "logits"};
     score_fails(&p, TL_USAGE, "did you mean logit?");
     p.flavour = NULL;
     p.csv = support_path(gone, "x.csv");
     score_fails(&p, TL_OUTPUT, "there is no folder");
-    p = (struct tl_score_params){.reward = "scene", .folder = gone};
+    p = (struct tl_score_params){.metric = "scene", ONE(gone)};
     score_fails(&p, TL_BAD_INPUT, "gone");
-    p.folder = folder;
+    p.folders = (const char *const[]){folder};
     score_fails(&p, TL_BAD_INPUT, "bad");
     support_write(support_path(folder, "only.png"), "no picture");
     support_write(support_path(folder, "only.txt"), "a red circle");
@@ -326,7 +328,7 @@ static void test_refusals(void **state)
     score_fails(&p, TL_BAD_INPUT, "only.png");
     assert_false(support_exists(p.csv));
 
-    p = (struct tl_score_params){.reward = "clip", .folder = PICTURES, .encoder = MODEL};
+    p = (struct tl_score_params){.metric = "clip", ONE(PICTURES), .encoder = MODEL};
     tl_interrupt_request();
     score_fails(&p, TL_INTERRUPTED, "scoring");
     tl_interrupt_clear();

@@ -45,6 +45,7 @@ struct cli_verb {
     const char *required;    /* options that the usage line shows: "--input FILE -o FILE"; "" for none */
     size_t min_args, max_args;
     const char *examples; /* lines, each ends with \n, without indent */
+    const char *notes;    /* the same, below the usage line; NULL: none */
     const struct tl_option *options;
     void *params; /* what the options fill; static */
     /* Finds the choice; fails where the words make none. NULL: the verb has none. */
@@ -55,7 +56,7 @@ struct cli_verb {
 };
 
 extern const struct cli_verb cli_sample, cli_train, cli_score, cli_inspect, cli_forward, cli_doctor, cli_list,
-    cli_bench, cli_report, cli_convert, cli_merge;
+    cli_bench, cli_report, cli_convert, cli_merge, cli_embed, cli_stats;
 extern const struct cli_verb *const cli_verbs[]; /* ends at NULL */
 
 /* ---- cli_help.c ---- */

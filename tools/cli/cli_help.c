@@ -40,6 +40,7 @@ bool cli_help_verb(const struct cli_verb *v, const struct cli_choice *choice, st
              *v->required ? " " : "", v->required);
     return cli_print(title, err) && heading("Examples", err) && print_indented(v->examples, err) &&
            heading("Usage", err) && print_indented(usage, err) &&
+           (!v->notes || (cli_print("\n", err) && print_indented(v->notes, err))) &&
            (!any || (heading("Options", err) && print_table(v->options, err))) &&
            (!chosen || (heading(choice->title, err) && print_table(choice->table, err))) &&
            heading("Options of every command", err) && print_table(cli_common_options, err);

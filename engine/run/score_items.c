@@ -1,0 +1,342 @@
+/* A reward of single items: files decoded in workers, scored in batches, told as their mean. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tiller/interrupt.h>
+
+#include "metrics/intervals.h"
+#include "run/memory_plan.h"
+#include "run/progress.h"
+#include "run/score_parts.h"
+
+/* Files in memory at a time: a multiple of what encoders take in one run, and not too many bytes. */
+enum { BATCH = 16, BATCH_VALUES = 32 * 1024 * 1024 };
+
+struct batch {
+    struct tl_score_entry *entry[BATCH];
+    struct tl_image image[BATCH];
+    struct tl_sound sound[BATCH];
+    struct tl_reward_item item[BATCH];
+    size_t n, values;
+};
+
+struct scoring {
+    struct tl_score_work *work;
+    struct batch batch;
+    struct tl_progress_meter meter;
+    struct tl_score_entry **entries; /* those that are decoded */
+    struct tl_err *err;
+    bool failed;
+};
+
+/* Notes why the entry has no score; with --strict the reason stays an error. Clears the error otherwise. */
+static bool skip(struct tl_score_work *w, struct tl_score_entry *e, struct tl_err *why)
+{
+    if (w->params->strict) return false;
+    e->skipped = tl_arena_strdup(&w->row->arena, why->text);
+    if (!e->skipped) e->skipped = "out of memory";
+    tl_err_clear(why);
+    return true;
+}
+
+/* n entries of the batch from the first-th on. */
+static bool score_some(struct tl_score_work *w, struct batch *b, size_t first, size_t n, struct tl_err *err)
+{
+    double scores[BATCH];
+    double *parts = tl_arena_alloc(&w->row->arena, n * w->n_parts, sizeof *parts);
+    if (!parts) return tl_err_set(err, TL_FAIL, "out of memory");
+    if (!tl_reward_set_score(w->reward, &b->item[first], n, scores, parts, err)) return false;
+    for (size_t i = 0; i < n; i++) {
+        b->entry[first + i]->score = scores[i];
+        b->entry[first + i]->parts = parts + i * w->n_parts;
+    }
+    return true;
+}
+
+static bool score_singly(struct tl_score_work *w, struct batch *b, struct tl_err *err)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        if (score_some(w, b, i, 1, err)) continue;
+        if (err->code != TL_BAD_INPUT || !skip(w, b->entry[i], err)) return false;
+    }
+    return true;
+}
+
+static void drop_batch(struct batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        tl_image_finish(&b->image[i]);
+        tl_sound_finish(&b->sound[i]);
+    }
+    b->n = b->values = 0;
+}
+
+/* One bad file fails a batch's scoring, so then each is asked alone. */
+static bool score_batch(struct tl_score_work *w, struct batch *b, struct tl_err *err)
+{
+    bool ok = b->n == 0 || score_some(w, b, 0, b->n, err);
+    if (!ok && err->code == TL_BAD_INPUT && !w->params->strict) {
+        tl_err_clear(err);
+        ok = score_singly(w, b, err);
+    }
+    drop_batch(b);
+    return ok;
+}
+
+/* ---- what comes from the workers ---- */
+
+static bool after(struct scoring *s, size_t k, size_t values)
+{
+    struct batch *b = &s->batch;
+    b->values += values;
+    bool ok = tl_interrupt_check("scoring", s->err);
+    if (ok && (b->n == BATCH || b->values >= BATCH_VALUES)) {
+        ok = score_batch(s->work, b, s->err);
+        tl_progress_advance(&s->meter, (int64_t)k + 1, NULL);
+    }
+    s->failed |= !ok;
+    return ok;
+}
+
+static bool refuse(struct scoring *s, size_t k, const struct tl_err *why)
+{
+    *s->err = *why;
+    s->failed |= !skip(s->work, s->entries[k], s->err);
+    return !s->failed;
+}
+
+static bool take_image(void *user, size_t k, struct tl_image *image, const struct tl_err *error)
+{
+    struct scoring *s = user;
+    struct batch *b = &s->batch;
+    if (!image) return refuse(s, k, error);
+    b->entry[b->n] = s->entries[k];
+    b->item[b->n] = (struct tl_reward_item){.name = s->entries[k]->name,
+                                            .prompt = s->entries[k]->prompt,
+                                            .rgb = image->px,
+                                            .width = image->width,
+                                            .height = image->height};
+    b->image[b->n++] = *image;
+    *image = (struct tl_image){0};
+    return after(s, k, (size_t)b->item[b->n - 1].width * (size_t)b->item[b->n - 1].height);
+}
+
+static bool take_sound(void *user, size_t k, struct tl_sound *sound, const struct tl_err *error)
+{
+    struct scoring *s = user;
+    struct batch *b = &s->batch;
+    if (!sound) return refuse(s, k, error);
+    b->entry[b->n] = s->entries[k];
+    b->item[b->n] = (struct tl_reward_item){.name = s->entries[k]->name,
+                                            .prompt = s->entries[k]->prompt,
+                                            .samples = sound->samples,
+                                            .frames = sound->frames,
+                                            .channels = sound->channels,
+                                            .rate = sound->rate};
+    b->sound[b->n++] = *sound;
+    *sound = (struct tl_sound){0};
+    return after(s, k, b->item[b->n - 1].frames * (size_t)b->item[b->n - 1].channels);
+}
+
+static bool decode(struct scoring *s, size_t n, struct tl_err *err)
+{
+    struct tl_score_work *w = s->work;
+    struct tl_decode_job *jobs = calloc(n + 1, sizeof *jobs);
+    const char **paths = calloc(n + 1, sizeof *paths);
+    bool ok = (jobs && paths) || tl_err_set(err, TL_FAIL, "out of memory");
+    for (size_t k = 0; ok && k < n; k++) {
+        paths[k] = s->entries[k]->path;
+        jobs[k] = (struct tl_decode_job){.path = paths[k], .kind = TL_DECODE_PIXELS};
+    }
+    if (ok && n)
+        ok = w->modality == TL_MODALITY_IMAGE
+                 ? tl_decode_pool_run(w->pool, jobs, n, take_image, s, err)
+                 : tl_decode_pool_run_sounds(w->pool, paths, n, take_sound, s, err);
+    free(jobs);
+    free((void *)paths);
+    return ok && !s->failed;
+}
+
+/* Whether the entry is worth decoding. With --strict the reason stays in err. */
+static bool is_wanted(struct tl_score_work *w, struct tl_score_entry *e, struct tl_err *err)
+{
+    if (e->skipped) return false;
+    if (e->prompt || !tl_reward_set_needs_prompts(w->reward)) return true;
+    tl_err_set(err, TL_BAD_INPUT, "%s: no prompt is paired with it", e->path);
+    skip(w, e, err);
+    return false;
+}
+
+static bool score_wanted(struct scoring *s, size_t n, struct tl_err *err)
+{
+    struct tl_score_work *w = s->work;
+    s->meter = (struct tl_progress_meter){.fn = w->job->progress,
+                                          .user = w->job->user,
+                                          .phase = "scoring",
+                                          .unit = w->modality == TL_MODALITY_IMAGE ? "images" : "sounds",
+                                          .total = (int64_t)n};
+    tl_progress_begin(&s->meter, 0);
+    if (!tl_interrupt_check("scoring", err) || !decode(s, n, err) || !score_batch(w, &s->batch, err))
+        return false;
+    tl_progress_advance(&s->meter, (int64_t)n, NULL);
+    return true;
+}
+
+/* With --strict the first file in order that cannot be scored is the one that is told. */
+static bool score_all(struct tl_score_work *w, struct tl_err *err)
+{
+    struct scoring *s = calloc(1, sizeof *s);
+    struct tl_score_entry **entries = calloc(w->n + 1, sizeof *entries);
+    struct tl_err unpaired = {0};
+    bool ok = (s && entries) || tl_err_set(err, TL_FAIL, "out of memory");
+    size_t n = 0;
+    for (size_t i = 0; ok && !unpaired.code && i < w->n; i++)
+        if (is_wanted(w, &w->entries[i], &unpaired)) entries[n++] = &w->entries[i];
+    if (ok) {
+        *s = (struct scoring){.work = w, .entries = entries, .err = err};
+        ok = score_wanted(s, n, err);
+    }
+    if (s) drop_batch(&s->batch);
+    free(entries);
+    free(s);
+    return ok && (!unpaired.code || tl_err_set(err, unpaired.code, "%s", unpaired.text));
+}
+
+/* ---- what is told ---- */
+
+static bool check_any(struct tl_score_work *w, struct tl_err *err)
+{
+    const char *why = NULL;
+    for (size_t i = 0; i < w->n; i++) {
+        if (!w->entries[i].skipped)
+            w->n_scored++;
+        else if (!why)
+            why = w->entries[i].skipped;
+    }
+    return w->n_scored ||
+           tl_err_set(err, TL_BAD_INPUT, "none of the %zu %s of %s could be scored; the first: %s", w->n,
+                      w->modality == TL_MODALITY_IMAGE ? "pictures" : "sounds", w->folder, why ? why : "");
+}
+
+/* Copies what the report needs, for the folder's own memory ends with the job. A stray row's text is "FILE:
+ * line N: ...". */
+static bool keep_files(struct tl_score_work *w, struct tl_score_row *row)
+{
+    const struct tl_folder *f = &w->folder_files;
+    row->items = tl_arena_alloc(&row->arena, w->n_scored, sizeof *row->items);
+    if (!row->items) return false;
+    for (size_t i = 0; i < w->n; i++) {
+        const struct tl_score_entry *e = &w->entries[i];
+        const char *name = tl_arena_strdup(&row->arena, e->name);
+        const char *other = tl_arena_strdup(&row->arena, e->skipped  ? e->skipped
+                                                         : e->prompt ? e->prompt
+                                                                     : "");
+        if (!name || !other) return false;
+        if (!e->skipped)
+            row->items[row->n_items++] =
+                (struct tl_score_item){.file = name, .other = other, .score = e->score, .parts = e->parts};
+        else if (!tl_score_row_skip(row, w->folder, name, other))
+            return false;
+    }
+    for (size_t i = 0; i < f->n_strays; i++) {
+        const char *end = strstr(f->strays[i], ": line ");
+        char *file = tl_arena_strdup(&row->arena, f->strays[i]);
+        const char *why = tl_arena_strdup(&row->arena, f->strays[i]);
+        if (!file || !why) return false;
+        if (end) file[end - f->strays[i]] = 0;
+        if (!tl_score_row_skip(row, w->folder, file, why)) return false;
+    }
+    return true;
+}
+
+static const char *keep(struct tl_score_row *row, const char *text)
+{
+    return text && *text ? tl_arena_strdup(&row->arena, text) : NULL;
+}
+
+/* An ensemble's members: their own scores, unweighted. */
+static bool keep_members(struct tl_score_work *w, struct tl_score_row *row, struct tl_err *err)
+{
+    struct tl_reward_about about;
+    row->n_parts = w->n_parts;
+    if (w->n_parts == 1) return true;
+    row->members = tl_arena_alloc(&row->arena, w->n_parts, sizeof *row->members);
+    if (!row->members) return tl_err_set(err, TL_FAIL, "out of memory");
+    for (size_t k = 0; k < w->n_parts; k++) {
+        double sum = 0;
+        if (!tl_reward_set_about(w->reward, k, &about, err)) return false;
+        for (size_t i = 0; i < row->n_items; i++) sum += row->items[i].parts[k];
+        row->members[k] = (struct tl_score_member){.spec = keep(row, about.spec),
+                                                   .encoder = keep(row, about.encoder),
+                                                   .sha256 = keep(row, about.sha256),
+                                                   .flavour = keep(row, about.variant),
+                                                   .value = sum / (double)row->n_items,
+                                                   .low = about.low,
+                                                   .high = about.high};
+    }
+    return true;
+}
+
+static bool keep_about(struct tl_score_work *w, struct tl_score_row *row, struct tl_err *err)
+{
+    struct tl_reward_about about;
+    if (!tl_reward_set_about_term(w->reward, 0, &about, err)) return false;
+    double low = about.low * about.weight, high = about.high * about.weight;
+    row->is_reward = true;
+    row->metric = about.info->name;
+    row->weight = about.weight;
+    row->range_low = fmin(low, high);
+    row->range_high = fmax(low, high);
+    row->spec = keep(row, about.spec);
+    row->encoder = keep(row, about.encoder);
+    row->sha256 = keep(row, about.sha256);
+    row->flavour = keep(row, about.variant);
+    if (w->params->dtype)
+        row->encoder_settings =
+            tl_arena_printf(&row->arena, "weights in %s", tl_dtype_choices[w->params->dtype]);
+    return keep_members(w, row, err);
+}
+
+static bool summarise(struct tl_score_work *w, struct tl_score_row *row, struct tl_err *err)
+{
+    struct tl_interval interval;
+    struct tl_interval_params p = {.seed = w->job->seed};
+    if (!keep_files(w, row)) return tl_err_set(err, TL_FAIL, "out of memory");
+    double *x = calloc(row->n_items, sizeof *x);
+    for (size_t i = 0; x && i < row->n_items; i++) {
+        x[i] = row->items[i].score;
+        row->value += x[i];
+    }
+    row->value /= (double)row->n_items;
+    bool ok = (x || tl_err_set(err, TL_FAIL, "out of memory")) &&
+              tl_interval_mean(x, row->n_items, &p, &interval, err);
+    free(x);
+    if (!ok) return false;
+    row->low = interval.low;
+    row->high = interval.high;
+    row->interval = interval.method;
+    row->n = row->n_items;
+    row->sides[row->n_sides++] = (struct tl_score_side){.path = w->folder, .n = row->n};
+    return keep_about(w, row, err);
+}
+
+bool tl_score_items(const struct tl_score_params *params, const struct tl_job *job, struct tl_score_row *out,
+                    struct tl_err *err)
+{
+    struct tl_score_work w = {.params = params, .job = job, .row = out};
+    bool ok = tl_score_reward_check(params, err);
+    if (ok) {
+        w.folder = params->folders[0];
+        w.modality = tl_score_reward_modality(params->metric);
+        ok = tl_score_pair(&w, err);
+    }
+    if (ok) w.pool = tl_feature_pool_open(w.modality, params->workers, err);
+    ok = ok && w.pool && tl_score_reward_open(&w, err) && score_all(&w, err) && check_any(&w, err) &&
+         summarise(&w, out, err);
+    tl_reward_set_close(&w.reward);
+    tl_decode_pool_close(&w.pool);
+    tl_prompts_finish(&w.prompts);
+    tl_folder_finish(&w.folder_files);
+    return ok;
+}
