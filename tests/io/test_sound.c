@@ -415,6 +415,13 @@ static void test_pool_use(void **state)
     tl_decode_pool_close(&pool);
 }
 
+/* libsndfile 1.2.0 loses what libvorbis took for a damaged header. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:vorbis_info_init\n";
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
