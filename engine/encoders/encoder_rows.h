@@ -6,5 +6,8 @@
 
 extern const struct tl_encoder_class tl_encoder_clip;
 extern const struct tl_encoder_class tl_encoder_logmel;
+extern const struct tl_encoder_class tl_encoder_inception;
+extern const struct tl_encoder_class tl_encoder_vggish;
+extern const struct tl_encoder_class tl_encoder_panns;
 
 #endif

@@ -100,17 +100,21 @@ static bool fold(struct tl_store *store, const struct tl_store_entry *w,
 {
     size_t n = (size_t)tl_shape_last(&w->shape), all = (size_t)tl_shape_count(&w->shape);
     float *x = malloc(all * sizeof *x), *vectors = malloc(NORM_VECTORS * n * sizeof *vectors);
-    bool ok = (x && vectors) || tl_err_set(err, TL_FAIL, "out of memory while loading weights");
+    double *scales = malloc(n * sizeof *scales);
+    bool ok = (x && vectors && scales) || tl_err_set(err, TL_FAIL, "out of memory while loading weights");
     for (size_t i = 0; ok && i < NORM_VECTORS; i++) ok = tl_store_read(store, v[i], vectors + i * n, err);
     ok = ok && tl_store_read(store, w, x, err);
     for (size_t c = 0; ok && c < n; c++) {
         double scale = vectors[n + c] / sqrt(vectors[3 * n + c] + eps);
-        for (size_t i = c; i < all; i += n) x[i] = (float)(x[i] * scale);
         vectors[c] = (float)(vectors[c] - vectors[2 * n + c] * scale);
+        scales[c] = scale;
     }
+    for (size_t i = 0; ok && i < all; i += n)
+        for (size_t c = 0; c < n; c++) x[i + c] = (float)(x[i + c] * scales[c]);
     ok = ok && tl_store_write(store, w, x, err) && tl_store_write(store, v[0], vectors, err);
     free(x);
     free(vectors);
+    free(scales);
     return ok;
 }
 

@@ -396,8 +396,9 @@ def make_vggish(io, path):
     short = np.pad(mono(sound(5000, 1, 4)), (0, 11000))
     io["sound.vggish_short"] = checked(model, vggish_patches(short))
     resampled = kaiser_sinc(mono(sound(22050 * 2, 2, 1)), 22050, 16000).astype(np.float32)
-    pcm = np.rint(resampled.astype(np.float64) * 32768).clip(-32768, 32767) / 32768
-    io["sound.vggish_fadtk"] = checked(model, vggish_patches(pcm)).half()
+    # torchaudio saves through libsndfile: to 32 bits, the upper 16 of which are kept.
+    pcm = np.floor(np.rint(resampled.astype(np.float64) * 2**31) / 65536).clip(-32768, 32767) / 32768
+    io["sound.vggish_fadtk"] = checked(model, vggish_patches(pcm))
     loud = plain / max(np.float32(0.1), plain.max())
     google = 16000 + (len(loud) - 16000) // 8000 * 8000
     io["sound.vggish_google"] = checked(model, vggish_patches(loud[:google], 50), True)
