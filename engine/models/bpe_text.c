@@ -86,10 +86,8 @@ static bool encode_pieces(struct job *job, const char *text, size_t n)
 
 static bool encode_cleaned(struct job *job, const char *text, size_t n)
 {
-    size_t bytes;
     if (n == 0) return true;
-    if (!job->tok->prefix_space || tl_bpe_class_at(text, &bytes) == TL_BPE_SPACE)
-        return encode_pieces(job, text, n);
+    if (!job->tok->prefix_space || text[0] == ' ') return encode_pieces(job, text, n);
     struct tl_str s = {0};
     tl_str_append(&s, " ");
     tl_str_append_n(&s, text, n);
