@@ -114,6 +114,15 @@ static int64_t next_magic(int fd, int64_t offset, int64_t end)
     return end;
 }
 
+/* A record ends where the file ends or another begins. The header of half a record, behind which others were
+ * added later, claims a place in the middle of one. */
+static bool ends_well(int fd, int64_t at, int64_t end)
+{
+    char next[sizeof magic];
+    return at == end || (end - at >= (int64_t)sizeof next && read_at(fd, next, sizeof next, at) &&
+                         memcmp(next, magic, sizeof magic) == 0);
+}
+
 static bool add_entry(struct tl_feature_cache *c, const struct header *h, int64_t offset)
 {
     if (c->n == c->size) {
@@ -142,7 +151,7 @@ static void read_index(struct tl_feature_cache *c, int64_t end)
     for (int64_t at = 0, bytes; at < end; at += bytes) {
         bytes = record_bytes(c->fd, at, end, &h);
         if (bytes && h.dim == c->dim && !add_entry(c, &h, at)) break;
-        if (!bytes) bytes = next_magic(c->fd, at + ALIGN, end) - at;
+        if (!bytes || !ends_well(c->fd, at + bytes, end)) bytes = next_magic(c->fd, at + ALIGN, end) - at;
     }
     size_t kept = 0;
     if (c->n) qsort(c->entries, c->n, sizeof *c->entries, by_hash);
