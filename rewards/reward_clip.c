@@ -3,8 +3,9 @@
  * clip:FOLDER[,flavour=NAME]. Flavours that are found under the name "CLIP score", which are not comparable:
  *   cosine        cos, -1 to 1 (OpenAI's use; the default)
  *   clipscore     2.5 max(cos, 0), prompts begin with "A photo depicts " (Hessel et al. 2021)
- *   torchmetrics  100 max(cos, 0)
- *   logit         exp(logit_scale) cos (PickScore's scale) */
+ *   torchmetrics  100 cos; the tool's 0 for a negative one is of the mean, which `tiller score` has
+ *   logit         exp(logit_scale) cos (PickScore's scale)
+ *   clip-score    the same, as the tool of that name */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +26,9 @@ struct flavour {
 static const struct flavour flavours[] = {
     {"cosine", "", 1, false, -1, 1},
     {"clipscore", "A photo depicts ", 2.5, true, 0, 2.5},
-    {"torchmetrics", "", 100, true, 0, 100},
+    {"torchmetrics", "", 100, false, -100, 100},
     {"logit", "", 0, false, -INFINITY, INFINITY},
+    {"clip-score", "", 0, false, -INFINITY, INFINITY},
 };
 enum { N_FLAVOURS = sizeof flavours / sizeof *flavours };
 
@@ -52,7 +54,7 @@ static const struct flavour *find_flavour(const char *name, struct tl_err *err)
     }
     const char *near = tl_str_nearest(name, names, N_FLAVOURS);
     tl_err_set(err, TL_USAGE, "there is no flavour '%s'; %s%s%s", name, near ? "did you mean " : "there are ",
-               near ? near : "cosine, clipscore, torchmetrics, logit", near ? "?" : "");
+               near ? near : "cosine, clipscore, torchmetrics, logit, clip-score", near ? "?" : "");
     return NULL;
 }
 
@@ -225,8 +227,8 @@ static struct tl_store *clip_store(struct tl_reward *reward)
 
 const struct tl_reward_class tl_reward_clip = {
     .info = {.name = "clip",
-             .help =
-                 "fit of picture and prompt by a CLIP model; flavours cosine, clipscore, torchmetrics, logit",
+             .help = "fit of picture and prompt by a CLIP model; flavours cosine, clipscore, torchmetrics, "
+                     "logit, clip-score",
              .argument = "FOLDER[,flavour=NAME]",
              .modality = "image",
              .kind = TL_REWARD_PER_ITEM,

@@ -31,8 +31,8 @@ bool tl_score_write_individual(const struct tl_measure *m, struct tl_err *err)
     if (m->set->features.n == m->set->features.n_items)
         return tl_err_set(
             err, TL_USAGE,
-            "--indiv needs several rows a file, and %s has one of each: take an encoder with windows "
-            "(vggish, logmel, clap)",
+            "--indiv needs several rows a file, and %s has one of each: too short for windows, or "
+            "the encoder gives one row a file (vggish, logmel and clap give more)",
             m->set->path);
     struct tl_frechet_item *items = calloc(m->set->features.n_items + 1, sizeof *items);
     bool ok = (items || tl_err_set(err, TL_FAIL, "out of memory")) &&

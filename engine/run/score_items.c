@@ -292,6 +292,8 @@ static bool keep_about(struct tl_score_work *w, struct tl_score_row *row, struct
     row->encoder = keep(row, about.encoder);
     row->sha256 = keep(row, about.sha256);
     row->flavour = keep(row, about.variant);
+    /* torchmetrics' own: its 0 for what is negative is of the mean */
+    if (row->flavour && strcmp(row->flavour, "torchmetrics") == 0) row->value = fmax(row->value, 0);
     if (w->params->dtype)
         row->encoder_settings =
             tl_arena_printf(&row->arena, "weights in %s", tl_dtype_choices[w->params->dtype]);

@@ -51,6 +51,66 @@ says 'did you mean orange'
 expect 2 score ensemble:max:jpeg+scene "$tmp/bare"
 says 'mean, min, median'
 
+# distances: table, JSON, CSV, the cache outside the folder, stand-ins for folders
+export XDG_CACHE_HOME=$tmp/cache
+two="$tmp/bare $clip/pictures"
+run score fid $two --encoder "$clip" --device cpu
+check 'fid' test "$code" -eq 0
+prints 'fid +pytorch-fid +[0-9.e-]+ +6'
+prints 'rank-deficient'
+check 'embeddings are kept' test -s "$tmp"/cache/tiller/embeddings/*.pack
+cp "$tmp/out" "$tmp/first"
+run score fid $two --encoder "$clip" --device cpu
+check 'the same from the cache' cmp "$tmp/out" "$tmp/first"
+run score fid $two --encoder "$clip" --device cpu --no-cache --threads 2 --workers 2
+check 'the same without it' cmp "$tmp/out" "$tmp/first"
+run score kid $two --encoder "$clip" --device cpu --json --csv "$tmp/k.csv"
+prints '"metric": "kid"'
+prints '"interval_method": "jackknife'
+prints '"encoder_sha256": "[0-9a-f]{64}"'
+prints '"skipped": \[\]'
+check 'a heading and a value' test "$(wc -l <"$tmp/k.csv")" -eq 2
+run embed "$tmp/bare" --encoder "$clip" --device cpu -o "$tmp/e.npy"
+check 'embed' test "$code" -eq 0
+check 'whose rows' grep -q '"npy_sha256"' "$tmp/e.npy.json"
+run stats "$tmp/e.npy" -o "$tmp/e.npz"
+check 'stats' test "$code" -eq 0
+run score fid "$tmp/e.npz" "$tmp/e.npy"
+check 'no encoder is needed' test "$code" -eq 0
+run score vendi "$tmp/e.npy" --order inf
+prints 'vendi +cosine'
+run score clip $two --encoder "$clip" --device cpu
+prints 'clip +cosine +1 +6'
+run score jpeg "$tmp/bare/$(ls "$tmp/bare" | head -1)"
+prints 'n/a'
+printf 'no picture' >"$tmp/bare/zz.png"
+run score fid $two --encoder "$clip" --device cpu
+check 'partial' test "$code" -eq 3
+prints 'zz.png'
+run score fid $two --encoder "$clip" --device cpu --strict
+check 'strict' test "$code" -eq 4
+says 'zz.png'
+rm "$tmp/bare/zz.png"
+for table in metrics flavours encoders; do expect 0 list $table; done
+expect 2 score fid "$tmp/bare" --encoder "$clip"
+says 'two sets'
+expect 2 score fid $two
+says 'inception:FILE'
+expect 2 score fid $two --encoder "$clip" --flavour tidy
+says 'pytorch-fid, clean'
+expect 2 score kid "$tmp/e.npz" "$tmp/e.npy"
+says 'mean and covariance only'
+expect 2 score fid $two --encoder "$clip" --bandwidth 2
+says 'fid has no --bandwidth'
+expect 2 embed "$tmp/bare" --encoder "$clip" -o "$tmp/e.npz"
+says 'must end in .npy'
+expect 2 embed "$tmp/bare" -o "$tmp/e.npy"
+says 'list encoders'
+expect 5 embed "$tmp/bare" --encoder "$clip" -o "$tmp/nowhere/e.npy"
+printf 'PK nothing' >"$tmp/bad.npz"
+expect 4 score fid "$tmp/bad.npz" "$tmp/e.npy"
+says 'bad.npz'
+
 # refusals
 expect 2 score
 says 'needs METRIC FOLDER'

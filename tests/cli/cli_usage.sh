@@ -52,7 +52,7 @@ for verb in $verbs; do
         says 'a: there is no such folder'
     else
         expect 2 "$verb" $more a b c d e
-        says 'one argument too many|no benchmark'
+        says 'one argument too many|no benchmark|there is no metric'
     fi
 done
 

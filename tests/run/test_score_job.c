@@ -73,7 +73,7 @@ static double expected_mean(double factor)
     cJSON_ArrayForEach(row, tl_json_get(json, "rows"))
     {
         double cos = number(row, "cosine");
-        sum += factor == 1 ? cos : factor * fmax(cos, 0);
+        sum += factor * cos;
         n++;
     }
     cJSON_Delete(json);
