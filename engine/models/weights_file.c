@@ -26,8 +26,8 @@ bool tl_weights_file_prefix(const struct tl_weights_file *file, const char *what
         *out = prefixes[i];
         return true;
     }
-    return tl_err_set(err, TL_BAD_INPUT, "%s is not a file of %s: it has no tensor %s (its first is %s)",
-                      tl_st_set_path(file->set, 0), what, name,
+    return tl_err_set(err, TL_BAD_INPUT, "%s is not a file of %s: it has no tensor %s%s (its first is %s)",
+                      tl_st_set_path(file->set, 0), what, prefixes[0], name,
                       tl_st_set_count(file->set) ? tl_st_set_at(file->set, 0)->name : "none");
 }
 
