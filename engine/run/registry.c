@@ -170,6 +170,68 @@ char *tl_registry_print(const char *table, bool json, struct tl_err *err)
     return NULL;
 }
 
+/* ---- for help texts ---- */
+
+enum { COLUMNS = 100 };
+
+/* Words from `text`, lines behind the first begin at column `indent`. */
+static void add_wrapped(struct tl_str *out, const char *text, size_t indent)
+{
+    size_t at = indent;
+    for (size_t n; *(text += strspn(text, " ")); text += n) {
+        n = strcspn(text, " ");
+        if (at > indent && at + 1 + n > COLUMNS) {
+            tl_str_printf(out, "\n%*s", (int)indent, "");
+            at = indent;
+        } else if (at > indent) {
+            tl_str_append(out, " ");
+            at++;
+        }
+        tl_str_append_n(out, text, n);
+        at += n;
+    }
+    tl_str_append(out, "\n");
+}
+
+static const char *member(const cJSON *row, const char *key)
+{
+    const cJSON *x = tl_json_get(row, key);
+    return cJSON_IsString(x) ? x->valuestring : "";
+}
+
+/* Flavours stand behind their metric's name. */
+static void add_line(struct tl_str *out, const cJSON *row)
+{
+    enum { INDENT = 26 };
+    struct tl_str name = {0};
+    const char *flavour = member(row, "flavour"), *argument = member(row, "argument");
+    tl_str_printf(&name, "%s%s%s", *flavour ? member(row, "metric") : member(row, "name"),
+                  *flavour ? " " : "", flavour);
+    tl_str_printf(out, "  %-*s", INDENT - 2, name.data ? name.data : "");
+    tl_str_finish(&name);
+    tl_str_append_n(&name, member(row, "help"), strlen(member(row, "help")));
+    if (*argument) tl_str_printf(&name, " (:%s)", argument);
+    add_wrapped(out, name.data ? name.data : "", INDENT);
+    tl_str_finish(&name);
+}
+
+char *tl_registry_help(const char *table, struct tl_err *err)
+{
+    struct tl_str out = {0};
+    for (int i = 0; i < N_TABLES; i++) {
+        if (strcmp(table, tables[i].name) != 0) continue;
+        cJSON *rows = cJSON_CreateArray();
+        const cJSON *row;
+        tables[i].add(rows);
+        cJSON_ArrayForEach(row, rows) add_line(&out, row);
+        cJSON_Delete(rows);
+    }
+    if (out.data && !out.failed) return out.data;
+    tl_str_finish(&out);
+    tl_err_set(err, TL_FAIL, "out of memory");
+    return NULL;
+}
+
 const char *tl_registry_nearest(const char *word, const char *const *names, size_t n)
 {
     return tl_str_nearest(word, names, n);

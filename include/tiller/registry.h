@@ -15,4 +15,8 @@ char *tl_registry_print(const char *table, bool json, struct tl_err *err);
 /* The name closest to a mistyped word, for "did you mean"; NULL where none is near. */
 const char *tl_registry_nearest(const char *word, const char *const *names, size_t n);
 
+/* A table's names with their help clauses, a line each, for help texts; wrapped to 100 columns. The caller
+ * frees. */
+char *tl_registry_help(const char *table, struct tl_err *err);
+
 #endif

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <tiller/embed.h>
+#include <tiller/interrupt.h>
 #include <tiller/score.h>
 
 #include "base/rng.h"
@@ -370,6 +371,43 @@ static void test_pairs(void **state)
     refused(p, TL_BAD_INPUT, "need as many");
 }
 
+/* Extrapolated, the distance of two samples of one law is about 0 where the plain one is not. */
+static void test_inf(void **state)
+{
+    enum { N = 700, DIM = 8 };
+    static float x[2][N * DIM];
+    char paths[2][512];
+    for (int k = 0; k < 2; k++) {
+        struct tl_rng_key key = {.seed = 1, .stream = TL_RNG_TEST, .sample = (uint32_t)k};
+        tl_rng_normal(key, 0, N * DIM, x[k]);
+        snprintf(paths[k], sizeof paths[k], "%s", matrix(*state, k ? "y.npy" : "x.npy", N, DIM, x[k]));
+    }
+    struct tl_score_params p = of("fad", SETS(paths[0], paths[1]), NULL);
+    double plain = value_of(p, true);
+    p.inf = true;
+    cJSON *array = ask(p, true);
+    assert_true(number(array->child, "plain_value") == plain);
+    assert_true(fabs(number(array->child, "value")) < plain && number(array->child, "slope") > 0);
+    cJSON_Delete(array);
+    p.flavour = "fadtk";
+    array = ask(p, true);
+    assert_non_null(
+        strstr(cJSON_GetArrayItem(tl_json_get(array->child, "warnings"), 0)->valuestring, "replacement"));
+    cJSON_Delete(array);
+}
+
+/* A stop, and the same again. */
+static void test_interrupt(void **state)
+{
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s", folder_of(*state, "pictures"));
+    for (int k = 0; k < 3; k++) picture(support_path(folder, "%02d.png", k), k);
+    tl_interrupt_request();
+    refused(of("fid", SETS(folder, folder), CLIP), TL_INTERRUPTED, "encoding");
+    tl_interrupt_clear();
+    assert_true(value_of(of("fid", SETS(folder, folder), CLIP), true) < 1e-8);
+}
+
 /* One file has a value and no interval. */
 static void test_single(void **state)
 {
@@ -397,6 +435,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cache, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_torture, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_pairs, support_folder_make, support_folder_remove),
+        cmocka_unit_test_setup_teardown(test_inf, support_folder_make, support_folder_remove),
+        cmocka_unit_test_setup_teardown(test_interrupt, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_single, support_folder_make, support_folder_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,8 +44,9 @@ struct cli_verb {
     const char *args;        /* "FILE_OR_FOLDER": how the usage line shows what is no option; "" for none */
     const char *required;    /* options that the usage line shows: "--input FILE -o FILE"; "" for none */
     size_t min_args, max_args;
-    const char *examples; /* lines, each ends with \n, without indent */
-    const char *notes;    /* the same, below the usage line; NULL: none */
+    const char *examples;      /* lines, each ends with \n, without indent */
+    const char *notes;         /* the same, below the usage line; NULL: none */
+    const char *const *tables; /* of tiller/registry.h, whose rows the help shows; ends at NULL; NULL: none */
     const struct tl_option *options;
     void *params; /* what the options fill; static */
     /* Finds the choice; fails where the words make none. NULL: the verb has none. */

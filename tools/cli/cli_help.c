@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <tiller/registry.h>
+
 #include "cli.h"
 
 static bool heading(const char *text, struct tl_err *err)
@@ -31,6 +33,17 @@ static bool print_table(const struct tl_option *table, struct tl_err *err)
     return cli_print_owned(text, err);
 }
 
+/* Rows of the library's tables: names with their help. */
+static bool print_tables(const char *const *tables, struct tl_err *err)
+{
+    for (; tables && *tables; tables++) {
+        char title[64];
+        snprintf(title, sizeof title, "%c%s", *tables[0] - 'a' + 'A', *tables + 1);
+        if (!heading(title, err) || !cli_print_owned(tl_registry_help(*tables, err), err)) return false;
+    }
+    return true;
+}
+
 bool cli_help_verb(const struct cli_verb *v, const struct cli_choice *choice, struct tl_err *err)
 {
     char usage[512], title[256];
@@ -41,6 +54,7 @@ bool cli_help_verb(const struct cli_verb *v, const struct cli_choice *choice, st
     return cli_print(title, err) && heading("Examples", err) && print_indented(v->examples, err) &&
            heading("Usage", err) && print_indented(usage, err) &&
            (!v->notes || (cli_print("\n", err) && print_indented(v->notes, err))) &&
+           print_tables(v->tables, err) &&
            (!any || (heading("Options", err) && print_table(v->options, err))) &&
            (!chosen || (heading(choice->title, err) && print_table(choice->table, err))) &&
            heading("Options of every command", err) && print_table(cli_common_options, err);

@@ -1,5 +1,7 @@
 #include <tiller/embed.h>
 
+#include <stdlib.h>
+
 #include "cli.h"
 
 static struct tl_embed_params params;
@@ -14,7 +16,9 @@ static enum tl_code run_as(embed_fn *fn, const struct cli_call *call, struct tl_
     params.json = call->common->json;
     char *report = fn(&params, &call->job, &whole, err);
     cli_progress_end();
-    if (!cli_print_owned(report, err)) return err->code;
+    bool ok = report && ((call->common->quiet && !params.json) || cli_print(report, err));
+    free(report);
+    if (!ok) return err->code;
     return whole ? TL_OK : TL_PARTIAL;
 }
 
@@ -27,6 +31,8 @@ static enum tl_code run_stats(const struct cli_call *call, struct tl_err *err)
 {
     return run_as(tl_stats, call, err);
 }
+
+static const char *const tables[] = {"encoders", NULL};
 
 const struct cli_verb cli_embed = {
     .name = "embed",
@@ -41,6 +47,7 @@ const struct cli_verb cli_embed = {
         "FILE.npy is a float32 matrix [rows, dim], files in byte order of their names; FILE.npy.json says "
         "which\n"
         "rows are whose, and by what they were made. `tiller score` takes it wherever a folder stands.\n",
+    .tables = tables,
     .options = tl_embed_options,
     .params = &params,
     .can_pause = true,
@@ -60,6 +67,7 @@ const struct cli_verb cli_stats = {
     .notes = "FILE.npz holds mu and sigma (float64, divisor n - 1), and beside them n and the encoder. "
              "`tiller score`\n"
              "takes it as the reference of fid and fad.\n",
+    .tables = tables,
     .options = tl_embed_options,
     .params = &params,
     .can_pause = true,

@@ -17,6 +17,8 @@ static enum tl_code run(const struct cli_call *call, struct tl_err *err)
     return whole ? TL_OK : TL_PARTIAL;
 }
 
+static const char *const tables[] = {"metrics", "flavours", "encoders", NULL};
+
 const struct cli_verb cli_score = {
     .name = "score",
     .help = "measures folders of pictures or sounds: distances, diversity, rewards",
@@ -42,13 +44,14 @@ const struct cli_verb cli_score = {
         "embeddings (tiller embed), or, for fid and fad, an .npz of statistics (tiller stats, pytorch-fid). "
         "Of two\n"
         "sets the first is the reference; more sets behind it are measured one by one.\n"
-        "METRIC is a row of `tiller list metrics`; `tiller list flavours` says whose numbers there are.\n"
+        "METRIC and flavours are rows of the tables below, the default flavour first.\n"
         "Pictures: alpha dropped, grey repeated, 16 bits cut to 8, CMYK turned to RGB, EXIF rotation and "
         "colour\n"
         "profiles not applied. Sounds: mean of the channels, resampled as the encoder's settings say.\n"
         "Files that cannot be used are skipped and listed, and the exit code is 3.\n"
         "Embeddings are kept in $XDG_CACHE_HOME/tiller or ~/.cache/tiller by the files' content; delete it "
         "freely.\n",
+    .tables = tables,
     .options = tl_score_options,
     .params = &params,
     .can_pause = true,
