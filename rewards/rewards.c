@@ -8,8 +8,17 @@
 #include "rewards/spec.h"
 
 const struct tl_reward_class *const tl_reward_classes[] = {
-    &tl_reward_aesthetic, &tl_reward_clip,     &tl_reward_clipping, &tl_reward_colour,  &tl_reward_ensemble,
-    &tl_reward_jpeg,      &tl_reward_loudness, &tl_reward_scene,    &tl_reward_silence, NULL,
+    &tl_reward_aesthetic,
+    &tl_reward_clap,
+    &tl_reward_clip,
+    &tl_reward_clipping,
+    &tl_reward_colour,
+    &tl_reward_ensemble,
+    &tl_reward_jpeg,
+    &tl_reward_loudness,
+    &tl_reward_scene,
+    &tl_reward_silence,
+    NULL,
 };
 
 const struct tl_reward_info *tl_reward_at(size_t i)

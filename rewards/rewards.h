@@ -69,8 +69,9 @@ struct tl_reward_class {
 
 /* Ends at NULL. */
 extern const struct tl_reward_class *const tl_reward_classes[];
-extern const struct tl_reward_class tl_reward_aesthetic, tl_reward_clip, tl_reward_clipping, tl_reward_colour,
-    tl_reward_ensemble, tl_reward_jpeg, tl_reward_loudness, tl_reward_scene, tl_reward_silence;
+extern const struct tl_reward_class tl_reward_aesthetic, tl_reward_clap, tl_reward_clip, tl_reward_clipping,
+    tl_reward_colour, tl_reward_ensemble, tl_reward_jpeg, tl_reward_loudness, tl_reward_scene,
+    tl_reward_silence;
 
 /* NULL with TL_USAGE that names what there is. */
 const struct tl_reward_class *tl_reward_class_find(const struct tl_reward_class *const *classes,

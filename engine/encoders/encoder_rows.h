@@ -5,6 +5,7 @@
 #include "encoders/encoder.h"
 
 extern const struct tl_encoder_class tl_encoder_clip;
+extern const struct tl_encoder_class tl_encoder_clap;
 extern const struct tl_encoder_class tl_encoder_logmel;
 extern const struct tl_encoder_class tl_encoder_inception;
 extern const struct tl_encoder_class tl_encoder_vggish;

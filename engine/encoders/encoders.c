@@ -9,8 +9,13 @@
 #include "io/json.h"
 #include "models/component.h"
 
-const struct tl_encoder_class *const tl_encoder_classes[] = {
-    &tl_encoder_clip, &tl_encoder_logmel, &tl_encoder_inception, &tl_encoder_vggish, &tl_encoder_panns, NULL};
+const struct tl_encoder_class *const tl_encoder_classes[] = {&tl_encoder_clip,
+                                                             &tl_encoder_clap,
+                                                             &tl_encoder_logmel,
+                                                             &tl_encoder_inception,
+                                                             &tl_encoder_vggish,
+                                                             &tl_encoder_panns,
+                                                             NULL};
 
 /* ---- which one ---- */
 
