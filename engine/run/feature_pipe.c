@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <tiller/interrupt.h>
 
@@ -33,16 +34,22 @@ struct tl_decode_pool *tl_feature_pool_open(enum tl_modality modality, int n_wor
 
 /* ---- the reader's thread ---- */
 
-typedef char hash_text[65];
+/* A file's content, and what tells that it was changed since it was hashed. */
+struct content {
+    char hash[65]; /* "": not known */
+    struct timespec changed;
+    off_t bytes;
+    ino_t inode;
+};
 
 struct reader {
     const struct tl_feature_pipe *pipe;
     struct tl_feature_file *files;
     size_t n;
     struct tl_feature_queue queue;
-    hash_text *hashes;    /* [n]; "": not known */
-    atomic_size_t n_done; /* files that need nothing more, of both threads */
-    size_t jobs[CHUNK];   /* files that are being decoded */
+    struct content *contents; /* [n] */
+    atomic_size_t n_done;     /* files that need nothing more, of both threads */
+    size_t jobs[CHUNK];       /* files that are being decoded */
     bool stopped;
     struct tl_err err;
 };
@@ -59,11 +66,31 @@ static bool skip(struct reader *r, size_t i, const struct tl_err *why)
     return r->files[i].skipped || tl_err_set(&r->err, TL_FAIL, "out of memory");
 }
 
+static bool note_state(const char *path, struct content *out)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) return false;
+    out->changed = st.st_mtim;
+    out->bytes = st.st_size;
+    out->inode = st.st_ino;
+    return true;
+}
+
+/* What was decoded may be other bytes than those that were hashed: then nothing is kept under that hash. */
+static void forget_if_changed(struct reader *r, size_t i)
+{
+    struct content *c = &r->contents[i], now = {0};
+    if (!note_state(r->files[i].path, &now) || now.bytes != c->bytes || now.inode != c->inode ||
+        now.changed.tv_sec != c->changed.tv_sec || now.changed.tv_nsec != c->changed.tv_nsec)
+        c->hash[0] = 0;
+}
+
 /* Takes the rows of one decoded file's windows to the queue. */
 static bool prepare(struct reader *r, size_t i, const struct tl_encoder_item *item)
 {
     struct tl_err why = {0};
     struct tl_encoder_windows windows;
+    if (r->contents[i].hash[0]) forget_if_changed(r, i);
     if (!tl_encoder_prepare(r->pipe->encoder, item, &windows, &why)) {
         if (why.code == TL_BAD_INPUT) return skip(r, i, &why);
         r->err = why;
@@ -120,11 +147,12 @@ static bool is_settled(struct reader *r, size_t i)
         return true;
     }
     if (!r->pipe->cache) return false;
-    if (!tl_sha256_file(f->path, r->hashes[i], &why)) {
-        r->hashes[i][0] = 0; /* decoding will say why, or find it well */
+    struct content *c = &r->contents[i];
+    if (!note_state(f->path, c) || !tl_sha256_file(f->path, c->hash, &why)) {
+        c->hash[0] = 0; /* decoding will say why, or find it well */
         return false;
     }
-    if (!tl_feature_cache_find(r->pipe->cache, r->hashes[i], &f->rows, &f->n)) return false;
+    if (!tl_feature_cache_find(r->pipe->cache, c->hash, &f->rows, &f->n)) return false;
     r->n_done++;
     return true;
 }
@@ -192,7 +220,7 @@ static bool flush(struct runner *r, struct tl_err *err)
         size_t i = r->owners[b].file;
         memcpy(files[i].rows + r->owners[b].window * r->dim, r->out + b * r->dim, r->dim * sizeof *r->out);
         if (--r->left[i]) continue;
-        tl_feature_cache_add(r->reader->pipe->cache, r->reader->hashes[i], files[i].rows, files[i].n);
+        tl_feature_cache_add(r->reader->pipe->cache, r->reader->contents[i].hash, files[i].rows, files[i].n);
         r->reader->n_done++;
     }
     r->n = 0;
@@ -245,11 +273,11 @@ static bool run_all(struct runner *r, struct tl_err *err)
 static bool start(struct runner *r, struct tl_err *err)
 {
     struct reader *reader = r->reader;
-    reader->hashes = calloc(reader->n + 1, sizeof *reader->hashes);
+    reader->contents = calloc(reader->n + 1, sizeof *reader->contents);
     r->out = calloc(r->batch * r->dim, sizeof *r->out);
     r->owners = calloc(r->batch, sizeof *r->owners);
     r->left = calloc(reader->n + 1, sizeof *r->left);
-    return (reader->hashes && r->out && r->owners && r->left) || no_memory(err);
+    return (reader->contents && r->out && r->owners && r->left) || no_memory(err);
 }
 
 static bool run_both(struct runner *r, struct tl_err *err)
@@ -290,7 +318,7 @@ bool tl_feature_pipe_run(const struct tl_feature_pipe *pipe, struct tl_feature_f
     tl_progress_begin(&r.meter, 0);
     bool ok = start(&r, err) && run_both(&r, err);
     tl_feature_queue_finish(&reader.queue);
-    free(reader.hashes);
+    free(reader.contents);
     free(r.x);
     free(r.out);
     free(r.owners);
