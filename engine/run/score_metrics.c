@@ -41,8 +41,11 @@ static const struct tl_metric_way fad_ways[] = {
           "with replacement, which leave the bias in"},
      {{"vggish", "compat=fadtk"}, {"clap", "compat=fadtk"}}},
     {.flavour = {"kadtk", "kadtk's input"},
-     {{"vggish", "compat=kadtk"}, {"panns", "compat=kadtk"}, {"clap", "compat=kadtk"}}},
-    {.flavour = {"gudgud96", "frechet-audio-distance's input: resampy; the tool answers -1 where it fails"},
+     {{"vggish", "compat=kadtk"}, {"panns", "compat=kadtk"}, {"clap", "compat=kadtk,crop=fadtk"}}},
+    {.flavour =
+         {"gudgud96",
+          "frechet-audio-distance's input: resampy; the tool answers -1 where it fails, and with CLAP cuts "
+          "long sounds at random, which is not done here"},
      {{"vggish", "compat=gudgud96"}, {"panns", "compat=gudgud96"}, {"clap", "compat=gudgud96"}}},
     {.flavour = {"google", "google-research's input: over the largest sample, windows that overlap by half"},
      {{"vggish", "compat=google"}}},
@@ -57,7 +60,7 @@ static const struct tl_metric_way kad_ways[] = {
     {.flavour = {"kadtk", "kadtk's code takes the bandwidth from the evaluated set, against its paper (its "
                           "issue 9): values of "
                           "several systems do not compare; also its input"},
-     {{"vggish", "compat=kadtk"}, {"panns", "compat=kadtk"}, {"clap", "compat=kadtk"}}},
+     {{"vggish", "compat=kadtk"}, {"panns", "compat=kadtk"}, {"clap", "compat=kadtk,crop=fadtk"}}},
     {.flavour = {NULL, NULL}},
 };
 

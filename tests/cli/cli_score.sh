@@ -111,6 +111,25 @@ printf 'PK nothing' >"$tmp/bad.npz"
 expect 4 score fid "$tmp/bad.npz" "$tmp/e.npy"
 says 'bad.npz'
 
+# sounds: an encoder without weights, CLAP, the words of a flavour
+songs=$fixtures/clap_score
+run score fad "$songs" "$songs"
+check 'fad' test "$code" -eq 0
+prints 'fad +symmetric +0 +3'
+prints 'logmel'
+run score clap "$songs" "$songs" --encoder "$songs" --device cpu
+prints 'clap +cosine +1 +3'
+run score fad "$songs" "$songs" --encoder "$songs" --flavour fadtk --device cpu --json
+prints '"flavour": "fadtk"'
+prints 'compat=fadtk'
+prints 'kaiser-fadtk'
+run score fad "$songs" "$songs" --flavour google
+prints 'flavour google changes nothing of encoder logmel'
+expect 4 score fad "$clip/pictures" "$songs"
+says 'no sounds in this folder'
+expect 2 score fid "$songs" "$songs" --encoder logmel
+says 'fid is a measure of pictures'
+
 # refusals
 expect 2 score
 says 'needs METRIC FOLDER'
