@@ -26,7 +26,7 @@ enum tl_code {
 
 struct tl_err {
     enum tl_code code;
-    char text[1024]; /* UTF-8, one line, cut if longer */
+    char text[1024]; /* UTF-8, one line, cut if longer; control characters become "?" */
 };
 
 /* Records a failure unless one is recorded already. Always returns false, so `return tl_err_set(...)`. */

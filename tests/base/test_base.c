@@ -26,6 +26,47 @@ static void test_err_chain(void **state)
     assert_int_equal(strlen(err.text), sizeof err.text - 1);
 }
 
+/* What files say stands in messages: it stays one line of UTF-8 that a terminal only shows. */
+static void test_err_hostile(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *said, *kept;
+    } rows[] = {
+        {"two\nlines\r\t.", "two?lines??."},
+        {"\x1b[2J\x7f", "?[2J?"},
+        {"caf\xc3\xa9 \xe7\x8c\xab \xf0\x9f\x90\x88", "caf\xc3\xa9 \xe7\x8c\xab \xf0\x9f\x90\x88"},
+        {"\xc2\x9b"
+         "2J \xc2\xa0",
+         "??2J \xc2\xa0"},                             /* CSI as one character; the first that is none */
+        {"\xff \x80 \xc0\xaf \xc3", "? ? ?? ?"},       /* no UTF-8, overlong, cut */
+        {"\xed\xa0\x80 \xf4\x90\x80\x80", "??? ????"}, /* surrogate, above U+10FFFF */
+        {"\xe0\x9f\xbf \xf0\x8f\xbf\xbf", "??? ????"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tl_err err = {0};
+        char both[64];
+        tl_err_set(&err, TL_BAD_INPUT, "%s", rows[i].said);
+        assert_string_equal(err.text, rows[i].kept);
+        tl_err_add(&err, "%s", rows[i].said);
+        snprintf(both, sizeof both, "%s: %s", rows[i].kept, rows[i].kept);
+        assert_string_equal(err.text, both);
+    }
+    /* Cut where the room ends: never within a character. */
+    for (size_t pad = 0; pad < 4; pad++) {
+        struct tl_err err = {0};
+        char text[2000] = "";
+        memset(text, 'x', pad);
+        for (size_t i = pad; i + 4 < sizeof text; i += 4) memcpy(text + i, "\xf0\x9f\x90\x88", 4);
+        tl_err_set(&err, TL_BAD_INPUT, "%s", text);
+        size_t most = sizeof err.text - 1;
+        assert_int_equal(strlen(err.text), most - (most - pad) % 4);
+        tl_err_add(&err, "%s", "clause");
+        assert_int_equal(strlen(err.text), most - (most - 8 - pad) % 4);
+        assert_int_equal((unsigned char)err.text[strlen(err.text) - 1], 0x88);
+    }
+}
+
 static void test_checked(void **state)
 {
     (void)state;
@@ -189,11 +230,12 @@ static void test_pool(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_err_chain),      cmocka_unit_test(test_checked),
-        cmocka_unit_test(test_arena),          cmocka_unit_test(test_str),
-        cmocka_unit_test(test_sha256),         cmocka_unit_test(test_philox),
-        cmocka_unit_test(test_normal_moments), cmocka_unit_test(test_math_ulps),
-        cmocka_unit_test(test_permute),        cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_err_chain), cmocka_unit_test(test_err_hostile),
+        cmocka_unit_test(test_checked),   cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_str),       cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_philox),    cmocka_unit_test(test_normal_moments),
+        cmocka_unit_test(test_math_ulps), cmocka_unit_test(test_permute),
+        cmocka_unit_test(test_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
