@@ -12,7 +12,7 @@
 #include "io/file.h"
 #include "io/utf8.h"
 
-enum { MOST_SIDE = 1000000, MOST_FILE = 256 << 20 };
+enum { MOST_SIDE = 1000000, MOST_FILE = 256 << 20, MOST_UNPACKED = 8 << 20, MOST_CHUNKS = 128 };
 
 struct reader {
     png_structp png;
@@ -53,6 +53,8 @@ static bool read_begin(struct reader *r)
     r->end = png_create_info_struct(r->png);
     if (!r->info || !r->end) return tl_err_set(r->err, TL_BAD_INPUT, "%s: out of memory", r->what);
     png_set_user_limits(r->png, MOST_SIDE, MOST_SIDE);
+    png_set_chunk_malloc_max(r->png, r->n > MOST_UNPACKED ? r->n : MOST_UNPACKED);
+    png_set_chunk_cache_max(r->png, MOST_CHUNKS);
     png_set_read_fn(r->png, r, read_bytes);
     return true;
 }
@@ -60,6 +62,7 @@ static bool read_begin(struct reader *r)
 static bool read_rows(struct reader *r)
 {
     if (setjmp(png_jmpbuf(r->png))) return false;
+    png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1); /* texts, profiles */
     png_read_info(r->png, r->info);
     png_uint_32 width = png_get_image_width(r->png, r->info), height = png_get_image_height(r->png, r->info);
     if (!tl_image_begin(r->out, width, height, r->what, r->err)) return false;
@@ -93,6 +96,19 @@ bool tl_image_png_decode(const uint8_t *data, size_t n, const char *what, struct
 }
 
 /* ---- texts ---- */
+
+/* libpng takes memory for a chunk as its header says, up to 2 GB, before it reads it: so every chunk must be
+ * there up to the last, IEND. */
+static bool has_chunks(struct reader *r)
+{
+    for (size_t at = 8; at < r->n && r->n - at >= 12;) {
+        png_uint_32 n = png_get_uint_32(r->data + at);
+        if (n > r->n - at - 12) break;
+        if (memcmp(r->data + at + 4, "IEND", 4) == 0) return true;
+        at += 12 + (size_t)n;
+    }
+    return tl_err_set(r->err, TL_BAD_INPUT, "%s: bad PNG: the file is cut short", r->what);
+}
 
 static bool read_infos(struct reader *r)
 {
@@ -137,7 +153,7 @@ bool tl_image_png_texts(const char *path, struct tl_arena *arena, struct tl_png_
     uint8_t *data = tl_file_read(path, MOST_FILE, &n, err);
     if (!data) return false;
     struct reader r = {.data = data, .n = n, .what = path, .err = err};
-    bool ok = read_begin(&r) && read_infos(&r);
+    bool ok = has_chunks(&r) && read_begin(&r) && read_infos(&r);
     if (ok) {
         int before = 0, after = 0;
         png_get_text(r.png, r.info, NULL, &before);

@@ -296,16 +296,58 @@ static void test_texts_of_others(void **state)
     assert_string_equal(back[1].key, "parameters");
     assert_string_equal(back[1].value, "late \xc3\xa9");
     assert_string_equal(back[2].value, "zip \xe2\x82\xac");
+    /* A chunk that says it is larger than the file; one without its end; no last one. */
+    static const struct {
+        size_t at;
+        uint8_t byte;
+        size_t n;
+    } bad[] = {{33, 0x7f, sizeof png - 1},
+               {33, 0x00, 60},
+               {95, 0x60, sizeof png - 1},
+               {0, 0x89, sizeof png - 13},
+               {0, 0x89, 8}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        uint8_t copy[sizeof png];
+        memcpy(copy, png, sizeof png);
+        copy[bad[i].at] = bad[i].byte;
+        io_put("bad.png", copy, bad[i].n);
+        check_fails(tl_image_png_texts(io_path("bad.png"), &arena, &back, &n, &err), &err, TL_BAD_INPUT,
+                    "cut short");
+        assert_int_equal(n, 0);
+    }
     tl_arena_finish(&arena);
+}
+
+/* A picture is read whatever its texts and profiles say of their size: they are passed over. */
+static void test_passes_over(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    struct tl_image image = {0}, back;
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+    const struct tl_png_text text = {"parameters", "a red cube"};
+    check_ok(tl_image_init(&image, 3, 2, 3, &err), &err);
+    check_ok(tl_image_encode_png(&image, &text, 1, &bytes, &n, &err), &err);
+    assert_memory_equal(bytes + 37, "tEXt", 4);
+    memcpy(bytes + 37, "iCCP", 4); /* its CRC is wrong now, and what it says of a profile */
+    check_ok(decode(bytes, n, "p.png", &back, &err), &err);
+    assert_memory_equal(back.px, image.px, 18);
+    tl_image_finish(&back);
+    bytes[33] = 0x7f; /* 2 GB */
+    check_fails(decode(bytes, n, "p.png", &back, &err), &err, TL_BAD_INPUT, "cut short");
+    free(bytes);
+    tl_image_finish(&image);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_samples), cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_grey16),  cmocka_unit_test(test_pnm),
-        cmocka_unit_test(test_refuses), cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_texts),   cmocka_unit_test(test_texts_of_others),
+        cmocka_unit_test(test_samples),     cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_grey16),      cmocka_unit_test(test_pnm),
+        cmocka_unit_test(test_refuses),     cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_texts),       cmocka_unit_test(test_texts_of_others),
+        cmocka_unit_test(test_passes_over),
     };
     return cmocka_run_group_tests(tests, io_setup, io_teardown);
 }
