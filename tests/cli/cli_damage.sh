@@ -42,7 +42,7 @@ fresh; header 'not json at all' >"$tmp/m/$weights"; refuses "$weights"
 fresh; header '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}' 8 >"$tmp/m/$weights"; refuses 'is missing'
 fresh; cp "$fixtures/unet_sd2/$weights" "$tmp/m/$weights"; refuses 'shape|\[|missing|lacks'
 fresh; rm "$tmp/m/$weights"; refuses "$weights"
-fresh; mv "$tmp/m/$weights" "$tmp/m/diffusion_pytorch_model.bin"; refuses 'pickle'
+fresh; rm "$tmp/m/$weights"; printf 'no checkpoint' >"$tmp/m/diffusion_pytorch_model.bin"; refuses 'diffusion_pytorch_model.bin'
 
 # the config: value after value that is not supported, by name
 while IFS='|' read -r edit pattern; do

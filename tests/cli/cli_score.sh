@@ -136,8 +136,8 @@ says 'needs METRIC FOLDER'
 expect 2 score clip
 expect 2 score clip "$tmp/p"
 says 'encoder'
-expect 2 score clop "$tmp/p" --encoder "$clip"
-says clop
+expect 2 score klip "$tmp/p" --encoder "$clip"
+says klip
 expect 2 score clip "$tmp/p" --encoder "$clip" --flavour vanilla
 says vanilla
 expect 4 score clip "$tmp/nothing" --encoder "$clip" --device cpu

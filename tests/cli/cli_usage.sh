@@ -70,7 +70,7 @@ prints '"schema": "tiller.list/1"'
 
 # no colours away from a terminal; control characters are not passed on
 expect 4 inspect "$tmp/$(printf 'a\033[31mb')"
-says '\\x1b'
+says 'a.\[31mb'
 check 'no escape sequences' sh -c "! grep -q \"\$(printf '\\033')\" '$tmp/err'"
 
 # a reader that goes away is no error; a full disk is

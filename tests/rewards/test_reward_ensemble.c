@@ -44,8 +44,8 @@ static void test_refusals(void **state)
     support_reward_refused("ensemble:mean-xstd:jpeg+scene", TL_USAGE, "no way 'mean-xstd'");
     support_reward_refused("ensemble:min", TL_USAGE, "two rewards at least");
     support_reward_refused("ensemble:min:jpeg", TL_USAGE, "two rewards at least");
-    support_reward_refused("ensemble:min:clip:a+clop:b", TL_USAGE, "two rewards at least");
-    support_reward_refused("ensemble:min:clop:b+jpeg", TL_USAGE, "did you mean clip?");
+    support_reward_refused("ensemble:min:clip:a+klip:b", TL_USAGE, "two rewards at least");
+    support_reward_refused("ensemble:min:klip:b+jpeg", TL_USAGE, "did you mean clip?");
     support_reward_refused("ensemble:min:jpeg+ensemble:min:jpeg+scene", TL_USAGE,
                            "single rewards, not ensemble");
     support_reward_refused("ensemble:min:jpeg+colour:oragne", TL_USAGE, "did you mean orange?");

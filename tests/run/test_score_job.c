@@ -305,7 +305,7 @@ static void test_refusals(void **state)
     check_ok(tl_file_make_folder(folder, &err), &err);
     struct tl_score_params p = {.metric = "clip", ONE(PICTURES)};
     score_fails(&p, TL_USAGE, "--encoder");
-    p.metric = "clop";
+    p.metric = "klip";
     score_fails(&p, TL_USAGE, "did you mean clip?");
     p.metric = "clip:" MODEL;
     p.encoder = MODEL;
