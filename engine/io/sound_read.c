@@ -175,12 +175,35 @@ static bool check_info(const SF_INFO *info, size_t most, const char *what, struc
     return true;
 }
 
-static bool read_frames(SNDFILE *file, const SF_INFO *info, const char *what, float *to, struct tl_err *err)
+/* Where samples go: memory that is there, or memory that grows with what is read, because a header of a few
+ * bytes may tell of gigabytes. */
+struct sink {
+    float *samples; /* owns if it grows */
+    size_t size;    /* frames */
+};
+
+static bool sink_reach(struct sink *sink, size_t frames, const SF_INFO *info, const char *what,
+                       struct tl_err *err)
+{
+    if (frames <= sink->size) return true;
+    size_t size = sink->size * 2 > frames ? sink->size * 2 : frames;
+    if (size > (size_t)info->frames) size = (size_t)info->frames;
+    float *more = realloc(sink->samples, size * (size_t)info->channels * sizeof *more);
+    if (!more)
+        return tl_err_set(err, TL_FAIL, "%s: out of memory for a sound of %lld frames", what,
+                          (long long)info->frames);
+    *sink = (struct sink){more, size};
+    return true;
+}
+
+static bool read_frames(SNDFILE *file, const SF_INFO *info, const char *what, struct sink *sink,
+                        struct tl_err *err)
 {
     const char *format = format_name(info->format);
     for (sf_count_t at = 0; at < info->frames;) {
         sf_count_t want = info->frames - at < BLOCK ? info->frames - at : BLOCK;
-        sf_count_t got = sf_readf_float(file, to + (size_t)at * (size_t)info->channels, want);
+        if (!sink_reach(sink, (size_t)(at + want), info, what, err)) return false;
+        sf_count_t got = sf_readf_float(file, sink->samples + (size_t)at * (size_t)info->channels, want);
         if (sf_error(file) != SF_ERR_NO_ERROR) return say_bad(file, what, info, err);
         at += got > 0 ? got : 0;
         if (got < want)
@@ -188,7 +211,7 @@ static bool read_frames(SNDFILE *file, const SF_INFO *info, const char *what, fl
                               "%s: bad %s: cut short or damaged, %lld frames of %lld can be read", what,
                               format, (long long)at, (long long)info->frames);
     }
-    return sound_check_finite(to, (size_t)info->frames, info->channels, what, err);
+    return sound_check_finite(sink->samples, (size_t)info->frames, info->channels, what, err);
 }
 
 static bool check_cut(const void *data, size_t n, const SF_INFO *info, const char *what, struct tl_err *err)
@@ -199,8 +222,8 @@ static bool check_cut(const void *data, size_t n, const SF_INFO *info, const cha
                       format_name(info->format), (unsigned long long)left, (unsigned long long)told);
 }
 
-bool tl_sound_decode_into(const void *data, size_t n, const char *what, float *samples, size_t most,
-                          struct tl_sound *out, struct tl_err *err)
+static bool decode(const void *data, size_t n, const char *what, size_t most, struct sink *sink,
+                   struct tl_sound *out, struct tl_err *err)
 {
     struct span span = {.data = data, .n = n};
     SF_INFO info;
@@ -208,7 +231,7 @@ bool tl_sound_decode_into(const void *data, size_t n, const char *what, float *s
     SNDFILE *file = open_span(&span, what, &info, err);
     if (!file) return false;
     bool ok = count_frames(&span, &file, what, &info, err) && check_info(&info, most, what, err) &&
-              check_cut(data, n, &info, what, err) && read_frames(file, &info, what, samples, err);
+              check_cut(data, n, &info, what, err) && read_frames(file, &info, what, sink, err);
     if (file) sf_close(file);
     if (ok)
         *out = (struct tl_sound){
@@ -216,19 +239,20 @@ bool tl_sound_decode_into(const void *data, size_t n, const char *what, float *s
     return ok;
 }
 
+bool tl_sound_decode_into(const void *data, size_t n, const char *what, float *samples, size_t most,
+                          struct tl_sound *out, struct tl_err *err)
+{
+    struct sink sink = {samples, SIZE_MAX};
+    return decode(data, n, what, most, &sink, out, err);
+}
+
 bool tl_sound_decode(const void *data, size_t n, const char *what, struct tl_sound *out, struct tl_err *err)
 {
-    struct span span = {.data = data, .n = n};
-    SF_INFO info;
-    *out = (struct tl_sound){0};
-    SNDFILE *file = open_span(&span, what, &info, err);
-    if (!file) return false;
-    bool ok = count_frames(&span, &file, what, &info, err) &&
-              check_info(&info, TL_SOUND_MAX_SAMPLES, what, err) && check_cut(data, n, &info, what, err) &&
-              (tl_sound_init(out, info.samplerate, info.channels, (size_t)info.frames, err) ||
-               tl_err_add(err, "%s", what)) &&
-              read_frames(file, &info, what, out->samples, err);
-    if (file) sf_close(file);
-    if (!ok) tl_sound_finish(out);
+    struct sink sink = {0};
+    bool ok = decode(data, n, what, TL_SOUND_MAX_SAMPLES, &sink, out, err);
+    if (ok)
+        out->samples = sink.samples;
+    else
+        free(sink.samples);
     return ok;
 }

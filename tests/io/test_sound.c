@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -207,6 +208,58 @@ static void test_promises(void **state)
     tl_sound_finish(&whole);
     refused(data, n - 100, "x: bad FLAC: ");
     free(data);
+}
+
+/* What is promised is not taken as memory before it is there: 100 million samples in 256 MB of it. */
+static void test_promised_memory(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    size_t n;
+    uint8_t *data = tl_file_read(TONES "tone.flac", 1 << 20, &n, &err);
+    check_ok(data, &err);
+    data[22] = 5; /* 84 million samples */
+    pid_t pid = fork();
+    if (pid == 0) {
+#ifndef __SANITIZE_ADDRESS__ /* which needs much more */
+        const struct rlimit limit = {256 << 20, 256 << 20};
+        setrlimit(RLIMIT_DATA, &limit);
+#endif
+        struct tl_sound s;
+        bool ok = tl_sound_decode(data, n, "x", &s, &err);
+        _exit(ok || s.samples || err.code != TL_BAD_INPUT || !strstr(err.text, "x: bad FLAC: "));
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    free(data);
+}
+
+/* Longer than what is read at a time: the memory grows. */
+static void test_long(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    struct tl_sound sound, back, into;
+    for (size_t frames = 65535; frames < 400000; frames = frames * 3 / 2 + 1) {
+        size_t n;
+        check_ok(tl_sound_init(&sound, 8000, 2, frames, &err), &err);
+        for (size_t i = 0; i < 2 * frames; i++) sound.samples[i] = (float)(i % 1021) / 1024 - 0.5f;
+        check_ok(tl_sound_save(io_path("long.wav"), &sound, TL_SOUND_WAV_FLOAT, &err), &err);
+        uint8_t *data = tl_file_read(io_path("long.wav"), 1 << 24, &n, &err);
+        check_ok(data, &err);
+        check_ok(tl_sound_decode(data, n, "x", &back, &err), &err);
+        same(&back, &sound);
+        memset(back.samples, 0, 2 * frames * sizeof *back.samples);
+        check_ok(tl_sound_decode_into(data, n, "x", back.samples, 2 * frames, &into, &err), &err);
+        assert_null(into.samples);
+        same(&back, &sound);
+        check_fails(tl_sound_decode_into(data, n, "x", back.samples, 2 * frames - 1, &into, &err), &err,
+                    TL_BAD_INPUT, "more than the");
+        tl_sound_finish(&sound);
+        tl_sound_finish(&back);
+        free(data);
+    }
 }
 
 static void test_not_finite(void **state)
@@ -429,7 +482,8 @@ int main(void)
         cmocka_unit_test(test_limits),         cmocka_unit_test(test_promises),
         cmocka_unit_test(test_not_finite),     cmocka_unit_test(test_pool_formats),
         cmocka_unit_test(test_pool_bad_files), cmocka_unit_test(test_pool_damaged),
-        cmocka_unit_test(test_pool_use),
+        cmocka_unit_test(test_pool_use),       cmocka_unit_test(test_promised_memory),
+        cmocka_unit_test(test_long),
     };
     return cmocka_run_group_tests(tests, io_setup, io_teardown);
 }
