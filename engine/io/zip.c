@@ -19,7 +19,7 @@ struct tl_zip {
     char *what; /* owns */
     zip_t *zip; /* owns */
     struct entry *entries;
-    size_t n;
+    size_t n, n_bytes; /* entries; of the archive */
 };
 
 bool tl_zip_is(const uint8_t *data, size_t n)
@@ -101,6 +101,7 @@ struct tl_zip *tl_zip_open(const uint8_t *data, size_t n, const char *what, stru
 {
     struct tl_zip *z = calloc(1, sizeof *z);
     if (z) z->what = strdup(what);
+    if (z) z->n_bytes = n;
     if (!z || !z->what) {
         out_of_memory(what, err);
         tl_zip_close(&z);
@@ -174,9 +175,10 @@ bool tl_zip_read(const struct tl_zip *z, size_t i, uint64_t limit, struct tl_are
         *out = e->stored;
         return true;
     }
-    if (e->size / MOST_DEFLATE > e->packed || e->size > SIZE_MAX - 1) {
+    uint64_t packed = e->packed < z->n_bytes ? e->packed : z->n_bytes; /* whatever the directory says */
+    if (e->size / MOST_DEFLATE > packed || e->size > SIZE_MAX - 1) {
         return tl_err_set(err, TL_BAD_INPUT, "%s: %.200s: %llu bytes cannot be packed in %llu", z->what,
-                          tl_zip_name(z, i), (unsigned long long)e->size, (unsigned long long)e->packed);
+                          tl_zip_name(z, i), (unsigned long long)e->size, (unsigned long long)packed);
     }
     uint8_t *data = tl_arena_alloc(arena, (size_t)e->size + 1, 1);
     if (!data) return out_of_memory(z->what, err);

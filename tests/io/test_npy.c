@@ -293,12 +293,37 @@ static void test_bad_archives(void **state)
     check_fails(tl_npz_open(io_put_text("bad.npz", "text"), &err), &err, TL_BAD_INPUT, "not a zip archive");
 }
 
+/* A directory that promises gigabytes, packed in more than the archive has. */
+static void test_promises(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    struct tl_npy a;
+    const double zeros[64] = {0};
+    const struct tl_npy_item item = {.name = "mu", .rank = 1, .shape = {64}, .f64 = zeros};
+    const char *path = io_path("much.npz");
+    check_ok(tl_npz_write(path, &item, 1, true, &err), &err);
+    size_t n, row = 0;
+    uint8_t *data = tl_file_read(path, 1 << 20, &n, &err);
+    check_ok(data, &err);
+    while (memcmp(data + row, "PK\1\2", 4) != 0) row++;
+    memcpy(data + row + 20, "\0\0\0\x08\0\0\0\x60", 8); /* 128 MiB, 1.5 GiB */
+    struct tl_npz *z = tl_npz_open_memory(data, n, "much", &err);
+    check_ok(z, &err);
+    check_fails(tl_npz_read(z, "mu", TL_NPY_F64, &a, &err), &err, TL_BAD_INPUT,
+                "1610612736 bytes cannot be packed in");
+    assert_null(a.f64);
+    tl_npz_close(&z);
+    free(data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),          cmocka_unit_test(test_forms),
         cmocka_unit_test(test_headers),        cmocka_unit_test(test_write),
         cmocka_unit_test(test_npz_round_trip), cmocka_unit_test(test_bad_archives),
+        cmocka_unit_test(test_promises),
     };
     return cmocka_run_group_tests(tests, io_setup, io_teardown);
 }
