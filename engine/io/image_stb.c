@@ -86,6 +86,14 @@ static void to_rgb(const uint8_t *in, size_t n, size_t channels, uint8_t *out)
     }
 }
 
+/* Pixels that a byte of the file can stand for: BMP has 8 in one, TGA's runs 128 in two; 0: no limit, as in
+ * GIF. stb_image makes all that a header asks for before it looks for them. */
+static uint64_t most_of_a_byte(const uint8_t *data, size_t n)
+{
+    if (n >= 2 && memcmp(data, "BM", 2) == 0) return 8;
+    return n >= 4 && memcmp(data, "GIF8", 4) == 0 ? 0 : 64;
+}
+
 bool tl_image_stb_decode(const uint8_t *data, size_t n, const char *what, struct tl_image *out,
                          struct tl_err *err)
 {
@@ -94,6 +102,11 @@ bool tl_image_stb_decode(const uint8_t *data, size_t n, const char *what, struct
     int width, height, channels;
     if (!stbi_info_from_callbacks(&calls, &info, &width, &height, &channels) || width < 1 || height < 1) {
         return tl_err_set(err, TL_BAD_INPUT, "%s: bad BMP, TGA or GIF: its header cannot be read", what);
+    }
+    uint64_t most = most_of_a_byte(data, n) * n;
+    if (most && (uint64_t)width * (uint64_t)height > most) {
+        return tl_err_set(err, TL_BAD_INPUT, "%s: bad BMP or TGA: cut short, %zu bytes cannot hold %d x %d",
+                          what, n, width, height);
     }
     if (!tl_image_begin(out, (uint64_t)width, (uint64_t)height, what, err)) return false;
     int got_width = 0, got_height = 0;

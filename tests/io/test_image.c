@@ -318,6 +318,40 @@ static void test_texts_of_others(void **state)
     tl_arena_finish(&arena);
 }
 
+/* Sizes that the file's bytes cannot hold are refused before memory is taken or time spent; the largest that
+ * they can hold are read. */
+static void test_sizes_of_nothing(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    struct tl_image image;
+    uint8_t bmp[62 + 32] =
+        "BM\x5e\0\0\0\0\0\0\0\x3e\0\0\0\x28\0\0\0\x20\0\0\0\x08\0\0\0\1\0\1"; /* 32 x 8 bits */
+    bmp[58] = bmp[59] = bmp[60] = 0xff;                                       /* palette */
+    bmp[62] = 0x80;
+    check_ok(decode(bmp, sizeof bmp, "full.bmp", &image, &err), &err);
+    assert_int_equal(image.width * image.height, 256);
+    assert_memory_equal(image.px + 7 * 32 * 3, "\xff\xff\xff\0\0\0", 6);
+    tl_image_finish(&image);
+    bmp[19] = 0x20; /* 8224 wide */
+    bmp[23] = 0x10; /* 4104 high */
+    check_fails(decode(bmp, sizeof bmp, "much.bmp", &image, &err), &err, TL_BAD_INPUT,
+                "much.bmp: bad BMP or TGA: cut short, 94 bytes cannot hold 8224 x 4104");
+    /* Grey runs of 128: 2 bytes each. */
+    uint8_t tga[18 + 32] = {[2] = 11, [12] = 64, [14] = 32, [16] = 8};
+    for (int i = 0; i < 16; i++) {
+        tga[18 + 2 * i] = 0xff;
+        tga[19 + 2 * i] = (uint8_t)i;
+    }
+    check_ok(decode(tga, sizeof tga, "runs.tga", &image, &err), &err);
+    assert_int_equal(image.px[0], 15);
+    assert_int_equal(image.px[64 * 32 * 3 - 1], 0);
+    tl_image_finish(&image);
+    tga[13] = tga[15] = 0x1f;
+    check_fails(decode(tga, sizeof tga, "much.tga", &image, &err), &err, TL_BAD_INPUT,
+                "50 bytes cannot hold 8000 x 7968");
+}
+
 /* A picture is read whatever its texts and profiles say of their size: they are passed over. */
 static void test_passes_over(void **state)
 {
@@ -347,7 +381,7 @@ int main(void)
         cmocka_unit_test(test_grey16),      cmocka_unit_test(test_pnm),
         cmocka_unit_test(test_refuses),     cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_texts),       cmocka_unit_test(test_texts_of_others),
-        cmocka_unit_test(test_passes_over),
+        cmocka_unit_test(test_passes_over), cmocka_unit_test(test_sizes_of_nothing),
     };
     return cmocka_run_group_tests(tests, io_setup, io_teardown);
 }
