@@ -10,9 +10,12 @@ void tl_clip_memo_key(const struct tl_reward_item *items, size_t n, char out[65]
     struct tl_sha256 hash;
     tl_sha256_init(&hash);
     for (size_t i = 0; i < n; i++) {
-        const int size[2] = {items[i].width, items[i].height};
+        const int size[4] = {items[i].width, items[i].height, items[i].channels, items[i].rate};
         tl_sha256_add(&hash, size, sizeof size);
-        tl_sha256_add(&hash, items[i].rgb, (size_t)size[0] * (size_t)size[1] * 3);
+        if (items[i].rgb) tl_sha256_add(&hash, items[i].rgb, (size_t)size[0] * (size_t)size[1] * 3);
+        if (!items[i].samples) continue;
+        tl_sha256_add(&hash, &items[i].frames, sizeof items[i].frames);
+        tl_sha256_add(&hash, items[i].samples, items[i].frames * (size_t)size[2] * sizeof(float));
     }
     tl_sha256_hex(&hash, out);
 }

@@ -1,7 +1,7 @@
-/* The last embeddings of an encoder, by the pictures they are of: a batch that a reward has just scored costs
- * nothing when another reward, the held-out one or a measure of diversity asks for it again.
+/* The last embeddings of an encoder, by the pictures or sounds they are of: a batch that a reward has just
+ * scored costs nothing when another reward, the held-out one or a measure of diversity asks for it again.
  *
- * What is kept is a whole run of the encoder, found again only by the same pictures in the same order, so
+ * What is kept is a whole run of the encoder, found again only by the same items in the same order, so
  * that an answer from here has the same bits as a run would give. A zeroed struct is a valid empty one. */
 #ifndef TL_REWARDS_CLIP_MEMO_H
 #define TL_REWARDS_CLIP_MEMO_H
@@ -18,7 +18,7 @@ struct tl_clip_memo {
     size_t next; /* the oldest */
 };
 
-/* SHA-256 of sizes and pixels. */
+/* SHA-256 of sizes and pixels, or rates and samples. */
 void tl_clip_memo_key(const struct tl_reward_item *items, size_t n, char out[65]);
 /* Borrowed until the next keep; NULL: not there. */
 const float *tl_clip_memo_find(const struct tl_clip_memo *memo, const char *key);

@@ -225,7 +225,7 @@ bool tl_reward_set_embed(struct tl_reward_set *set, const struct tl_reward_item 
     struct tl_reward *r = embedder(set);
     if (!r)
         return tl_err_set(err, TL_USAGE,
-                          "none of the rewards has an encoder of pictures; clip and aesthetic have one");
+                          "none of the rewards has an encoder of samples; clip, aesthetic and clap have one");
     if (!tl_reward_check_modality(r->cls, items, n, err) || !r->cls->embed(r, items, n, out, err))
         return false;
     size_t dim = r->cls->embed_dim(r);

@@ -53,7 +53,7 @@ struct tl_reward_class {
     /* Optional: variant, encoder, hash, range; the rest is filled in already. */
     bool (*about)(const struct tl_reward *reward, struct tl_reward_about *out, struct tl_err *err);
 
-    /* Optional, both or none: embeddings of pictures, out [n][embed_dim] of unit length. */
+    /* Optional, both or none: embeddings of samples, out [n][embed_dim] of unit length. */
     size_t (*embed_dim)(const struct tl_reward *reward);
     bool (*embed)(struct tl_reward *reward, const struct tl_reward_item *items, size_t n, float *out,
                   struct tl_err *err);

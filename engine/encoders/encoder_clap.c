@@ -105,16 +105,6 @@ struct tl_clap_towers *tl_encoder_clap_towers(struct tl_encoder *encoder)
     return ((struct encoder_clap *)encoder)->towers;
 }
 
-void tl_encoder_clap_mean(const float *rows, size_t n, size_t dim, float *out)
-{
-    for (size_t k = 0; k < dim; k++) {
-        double sum = 0;
-        for (size_t i = 0; i < n; i++) sum += (double)rows[i * dim + k];
-        out[k] = (float)(sum / (double)n);
-    }
-    to_unit(out, dim);
-}
-
 const struct tl_encoder_class tl_encoder_clap = {
     .name = "clap",
     .help = "sound tower of a ClapModel folder, projected, unit length, every ten seconds",

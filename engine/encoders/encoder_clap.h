@@ -8,7 +8,4 @@
 /* Of an encoder of the class tl_encoder_clap; borrowed. */
 struct tl_clap_towers *tl_encoder_clap_towers(struct tl_encoder *encoder);
 
-/* The mean of a file's rows [n][dim], at unit length again: a sound's one embedding for a score. */
-void tl_encoder_clap_mean(const float *rows, size_t n, size_t dim, float *out);
-
 #endif

@@ -1,5 +1,6 @@
 #include "encoders/sound_compat.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/half.h"
@@ -56,13 +57,24 @@ static bool google_samples(struct tl_sound *s, struct tl_err *err)
     return true;
 }
 
+/* Front ends take logarithms of what is at least a floor, behind which such a sample would be silence. */
+static bool check_finite(const struct tl_sound *s, struct tl_err *err)
+{
+    for (size_t i = 0; i < s->frames; i++)
+        if (!isfinite(s->samples[i]))
+            return tl_err_set(err, TL_NUMERIC, "the sound is not finite, the first time at %.4g s",
+                              (double)i / s->rate);
+    return true;
+}
+
 bool tl_sound_compat_samples(const struct tl_sound_compat *compat, const struct tl_sound *sound, int rate,
                              struct tl_sound *out, struct tl_err *err)
 {
     *out = (struct tl_sound){0};
     if (!tl_sound_mono_at(sound, rate, compat->resampler, out, err)) return false;
-    if (compat->is_pcm16) tl_sound_to_pcm16(out);
-    if (!compat->is_google || google_samples(out, err)) return true;
+    bool ok = check_finite(out, err);
+    if (ok && compat->is_pcm16) tl_sound_to_pcm16(out);
+    if (ok && (!compat->is_google || google_samples(out, err))) return true;
     tl_sound_finish(out);
     return false;
 }

@@ -21,7 +21,8 @@ struct tl_sound_compat {
 bool tl_sound_compat_parse(const char *compat, const char *resample, struct tl_sound_compat *out,
                            struct tl_err *err);
 
-/* One channel at `rate`, with what the tool does to its samples. */
+/* One channel at `rate`, with what the tool does to its samples. TL_NUMERIC for a sample that is not finite.
+ */
 bool tl_sound_compat_samples(const struct tl_sound_compat *compat, const struct tl_sound *sound, int rate,
                              struct tl_sound *out, struct tl_err *err);
 

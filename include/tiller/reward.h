@@ -112,9 +112,9 @@ bool tl_reward_set_about_term(const struct tl_reward_set *set, size_t t, struct 
 bool tl_reward_set_score(struct tl_reward_set *set, const struct tl_reward_item *items, size_t n,
                          double *out_total, double *out_parts, struct tl_err *err);
 
-/* Embeddings of the samples' pictures, out [n][dim] of unit length, by the encoder of the first part that has
- * one: for measures of diversity. Samples that were just scored in the same order cost nothing again.
- * tl_reward_set_embed_dim is 0 where no part has an encoder of pictures; then embedding is TL_USAGE. An
+/* Embeddings of the samples, out [n][dim] of unit length, by the encoder of the first part that has one: for
+ * measures of diversity. Samples that were just scored in the same order cost nothing again.
+ * tl_reward_set_embed_dim is 0 where no part has an encoder of samples; then embedding is TL_USAGE. An
  * embedding that is not finite is TL_NUMERIC and names the sample. */
 size_t tl_reward_set_embed_dim(const struct tl_reward_set *set);
 bool tl_reward_set_embed(struct tl_reward_set *set, const struct tl_reward_item *items, size_t n, float *out,
