@@ -55,7 +55,7 @@ static bool read_stages(const cJSON *json, struct tl_clap_audio_config *c, struc
     if (c->n_stages < 1 || c->n_stages > TL_CLAP_STAGES)
         return tl_err_set(err, TL_BAD_INPUT, "depths has %d stages; 1 to %d are possible", c->n_stages,
                           TL_CLAP_STAGES);
-    return tl_config_ints(json, "depths", depths, 4, c->n_stages, false, c->depths, err) &&
+    return tl_config_layers(json, "depths", depths, 4, c->n_stages, false, c->depths, err) &&
            tl_config_ints(json, "num_attention_heads", heads, 4, c->n_stages, false, c->heads, err);
 }
 

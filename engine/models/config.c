@@ -50,6 +50,19 @@ bool tl_config_ints(const cJSON *json, const char *key, const int *fallback, int
     return true;
 }
 
+bool tl_config_layers(const cJSON *json, const char *key, const int *fallback, int n_fallback, int n,
+                      bool scalar_ok, int *out, struct tl_err *err)
+{
+    enum { MOST = 64 };
+    if (!tl_config_ints(json, key, fallback, n_fallback, n, scalar_ok, out, err)) return false;
+    for (int i = 0; i < n; i++) {
+        if (out[i] > MOST)
+            return tl_err_set(err, TL_BAD_INPUT, "%s: %d layers in a block; 1 to %d are possible", key,
+                              out[i], MOST);
+    }
+    return true;
+}
+
 bool tl_config_size(const cJSON *json, const char *key, int out[2], struct tl_err *err)
 {
     out[0] = out[1] = 0;

@@ -17,6 +17,10 @@ bool tl_config_int(const cJSON *json, const char *key, int fallback, int min, in
 bool tl_config_ints(const cJSON *json, const char *key, const int *fallback, int n_fallback, int n,
                     bool scalar_ok, int *out, struct tl_err *err);
 
+/* The same for numbers of layers, at most 64 each: graphs are built of them before weights are looked for. */
+bool tl_config_layers(const cJSON *json, const char *key, const int *fallback, int n_fallback, int n,
+                      bool scalar_ok, int *out, struct tl_err *err);
+
 /* A number or a pair [height, width]; absent: zeros. */
 bool tl_config_size(const cJSON *json, const char *key, int out[2], struct tl_err *err);
 

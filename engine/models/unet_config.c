@@ -124,11 +124,11 @@ static bool lists(const cJSON *json, struct tl_unet_config *c, struct tl_err *er
     static const int channels[4] = {320, 640, 1280, 1280};
     int n = c->n_blocks;
     return tl_config_ints(json, "block_out_channels", channels, 4, n, false, c->channels, err) &&
-           tl_config_ints(json, "layers_per_block", (const int[]){2}, 1, n, true, c->layers, err) &&
+           tl_config_layers(json, "layers_per_block", (const int[]){2}, 1, n, true, c->layers, err) &&
            tl_config_ints(json, "attention_head_dim", (const int[]){8}, 1, n, true, c->heads, err) &&
            tl_config_ints(json, "cross_attention_dim", (const int[]){1280}, 1, n, true, c->cross_dim, err) &&
-           tl_config_ints(json, "transformer_layers_per_block", (const int[]){1}, 1, n, true,
-                          c->transformer_layers, err);
+           tl_config_layers(json, "transformer_layers_per_block", (const int[]){1}, 1, n, true,
+                            c->transformer_layers, err);
 }
 
 static bool scalars(const cJSON *json, struct tl_unet_config *c, struct tl_err *err)
