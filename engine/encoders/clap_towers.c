@@ -1,10 +1,10 @@
 #include "encoders/clap_towers.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tensor/exec.h"
+#include "encoders/encoder_plan.h"
+#include "encoders/encoder_weights.h"
 
 enum { ROWS = 4, SHORTEST = 32, LENGTHS = 16 /* 32, 64, ... ids */ };
 
@@ -13,29 +13,10 @@ struct tl_clap_towers {
     struct tl_clap_config config;
     bool has_text;
     double scale;
-    struct tl_exec *audio; /* planned at the first sound */
-    size_t frames, n_in;   /* of its plan; floats of a row, without is_longer */
-    float *in, *out, *is_longer;
-    struct tl_exec *text[LENGTHS]; /* one row each, planned when it is first needed */
+    struct tl_encoder_plan audio;         /* planned at the first sound */
+    size_t frames;                        /* of its plan */
+    struct tl_encoder_plan text[LENGTHS]; /* one row each, planned when it is first needed */
 };
-
-/* Takes over the graph. */
-static struct tl_exec *plan(struct tl_clap_towers *t, struct tl_graph **g, struct tl_err *err)
-{
-    struct tl_exec *exec = tl_graph_ok(*g, err) ? tl_exec_create(t->clap->store->device, g, err) : NULL;
-    tl_graph_destroy(g);
-    if (exec && !tl_exec_bind(exec, TL_SET_BASE, t->clap->store, err)) tl_exec_destroy(&exec);
-    return exec;
-}
-
-static void finish_audio(struct tl_clap_towers *t)
-{
-    tl_exec_destroy(&t->audio);
-    free(t->in);
-    free(t->out);
-    free(t->is_longer);
-    t->in = t->out = t->is_longer = NULL;
-}
 
 static bool feed_time(struct tl_clap_towers *t, size_t frames, struct tl_err *err)
 {
@@ -44,36 +25,43 @@ static bool feed_time(struct tl_clap_towers *t, size_t frames, struct tl_err *er
     float *weights = malloc(frames * full * sizeof *weights);
     if (!weights) return tl_err_set(err, TL_FAIL, "out of memory");
     tl_clap_time_weights(&t->config.audio, (int64_t)frames, weights);
-    bool ok = tl_exec_write(t->audio, "time_weights", weights, err);
+    bool ok = tl_exec_write(t->audio.exec, "time_weights", weights, err);
     free(weights);
     return ok;
+}
+
+/* Where the checkpoint is fused a row has is_longer behind its pictures. */
+static tl_val audio_input(struct tl_graph *g, const struct tl_clap_audio_config *c, size_t frames,
+                          tl_val *out_longer)
+{
+    int64_t channels = c->is_fused ? TL_CLAP_FUSED_CHANNELS : c->channels;
+    struct tl_shape shape = tl_shape4(ROWS, (int64_t)frames, c->bands, channels);
+    int64_t n = (int64_t)frames * c->bands * channels;
+    *out_longer = TL_NONE;
+    if (!c->is_fused) return tl_input(g, "in", TL_F32, shape);
+    tl_val in = tl_input(g, "in", TL_F32, tl_shape2(ROWS, n + 1));
+    *out_longer = tl_slice(g, in, 1, n, 1);
+    return tl_reshape(g, tl_slice(g, in, 1, 0, n), shape);
 }
 
 static bool plan_audio(struct tl_clap_towers *t, size_t frames, struct tl_err *err)
 {
     const struct tl_clap_audio_config *c = &t->config.audio;
     struct tl_clap_audio_out out;
-    finish_audio(t);
+    int64_t full = tl_clap_frames(c);
+    tl_encoder_plan_finish(&t->audio);
     struct tl_graph *g = tl_graph_create();
     if (!g) return tl_err_set(err, TL_FAIL, "out of memory");
     struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE, .dtype = t->clap->dtype};
-    int64_t full = tl_clap_frames(c), channels = c->is_fused ? TL_CLAP_FUSED_CHANNELS : c->channels;
-    tl_val in = tl_input(g, "in", TL_F32, tl_shape4(ROWS, (int64_t)frames, c->bands, channels));
-    tl_val longer = c->is_fused ? tl_input(g, "is_longer", TL_F32, tl_shape2(ROWS, 1)) : TL_NONE;
-    tl_val time = TL_NONE;
+    tl_val longer, time = TL_NONE, in = audio_input(g, c, frames, &longer);
     if ((int64_t)frames < full) time = tl_input(g, "time_weights", TL_F32, tl_shape2((int64_t)frames, full));
     tl_clap_audio_build(&nn, c, in, longer, time, &out);
     tl_output(g, out.embeds, "out");
     t->frames = frames;
-    t->n_in = frames * (size_t)c->bands * (size_t)channels;
-    t->audio = plan(t, &g, err);
-    t->in = calloc(ROWS * t->n_in, sizeof *t->in);
-    t->out = calloc(ROWS * (size_t)t->config.projection, sizeof *t->out);
-    t->is_longer = calloc(ROWS, sizeof *t->is_longer);
-    bool ok = t->audio && ((t->in && t->out && t->is_longer) || tl_err_set(err, TL_FAIL, "out of memory")) &&
-              feed_time(t, frames, err);
-    if (!ok) finish_audio(t);
-    return ok;
+    if (!tl_encoder_plan_init(&t->audio, &g, t->clap->store, err)) return false;
+    if (feed_time(t, frames, err)) return true;
+    tl_encoder_plan_finish(&t->audio);
+    return false;
 }
 
 static bool plan_text(struct tl_clap_towers *t, int i, size_t length, struct tl_err *err)
@@ -86,25 +74,10 @@ static bool plan_text(struct tl_clap_towers *t, int i, size_t length, struct tl_
     tl_val ids = tl_input(g, "in", TL_I32, s), mask = tl_input(g, "mask", TL_F32, s);
     tl_clap_text_build(&nn, &t->config.text, ids, mask, tl_input(g, "positions", TL_I32, s), &out);
     tl_output(g, out.embeds, "out");
-    t->text[i] = plan(t, &g, err);
-    return t->text[i] != NULL;
+    return tl_encoder_plan_init(&t->text[i], &g, t->clap->store, err);
 }
 
 /* ---- opening ---- */
-
-/* From the file, not from the store: in half precision exp() would make a thousandth of its rounding. */
-static bool read_scale(struct tl_clap_towers *t, const char *folder, struct tl_err *err)
-{
-    struct tl_st_set *set = tl_st_set_open(folder, t->clap->cls->weights, NULL, err);
-    const struct tl_st_tensor *tensor = set ? tl_st_set_find(set, "logit_scale_a") : NULL;
-    float log_scale = 0;
-    bool ok = set && ((tensor && tensor->n == 1) ||
-                      tl_err_set(err, TL_BAD_INPUT, "logit_scale_a is missing or no single number"));
-    ok = ok && tl_st_to_f32(tensor, &log_scale, err);
-    t->scale = exp((double)log_scale);
-    tl_st_set_close(&set);
-    return ok;
-}
 
 static bool open_into(struct tl_clap_towers *t, struct tl_device *device, const char *folder,
                       enum tl_dtype dtype, struct tl_err *err)
@@ -114,7 +87,8 @@ static bool open_into(struct tl_clap_towers *t, struct tl_device *device, const 
     if (strcmp(t->clap->cls->name, "ClapModel") == 0) {
         t->has_text = true;
         t->config = t->clap->config.clap;
-        return read_scale(t, folder, err) || tl_err_add(err, "%s", folder);
+        return tl_encoder_weights_scale(t->clap, "logit_scale_a", &t->scale, err) ||
+               tl_err_add(err, "%s", folder);
     }
     if (strcmp(t->clap->cls->name, "ClapAudioModelWithProjection") != 0)
         return tl_err_set(err, TL_BAD_INPUT, "%s holds a %s, a ClapModel is needed", folder,
@@ -137,8 +111,8 @@ void tl_clap_towers_close(struct tl_clap_towers **towers)
 {
     struct tl_clap_towers *t = *towers;
     if (!t) return;
-    finish_audio(t);
-    for (int i = 0; i < LENGTHS; i++) tl_exec_destroy(&t->text[i]);
+    tl_encoder_plan_finish(&t->audio);
+    for (int i = 0; i < LENGTHS; i++) tl_encoder_plan_finish(&t->text[i]);
     tl_component_close(&t->clap);
     free(t);
     *towers = NULL;
@@ -170,41 +144,27 @@ bool tl_clap_towers_has_text(const struct tl_clap_towers *towers)
 bool tl_clap_towers_sounds(struct tl_clap_towers *t, const float *x, size_t n, size_t frames, float *out,
                            struct tl_err *err)
 {
-    bool is_fused = t->config.audio.is_fused;
-    size_t p = (size_t)t->config.projection;
-    if ((!t->audio || t->frames != frames) && !plan_audio(t, frames, err))
+    if ((!t->audio.exec || t->frames != frames) && !plan_audio(t, frames, err))
         return tl_err_add(err, "%s", t->clap->folder);
-    for (size_t i = 0; i < n; i += ROWS) {
-        size_t m = n - i < ROWS ? n - i : ROWS;
-        memset(t->in, 0, ROWS * t->n_in * sizeof *t->in);
-        for (size_t k = 0; k < ROWS; k++) {
-            const float *row = x + (i + k) * (t->n_in + is_fused);
-            if (k < m) memcpy(t->in + k * t->n_in, row, t->n_in * sizeof *row);
-            t->is_longer[k] = k < m && is_fused ? row[t->n_in] : 0;
-        }
-        if (!tl_exec_write(t->audio, "in", t->in, err) ||
-            (is_fused && !tl_exec_write(t->audio, "is_longer", t->is_longer, err)) ||
-            !tl_exec_run(t->audio, err) || !tl_exec_read(t->audio, "out", t->out, err))
-            return false;
-        memcpy(out + i * p, t->out, m * p * sizeof *out);
-    }
-    return true;
+    return tl_encoder_plan_run(&t->audio, x, n, out, err);
 }
 
-/* ids, positions [length] and mask [length], one behind the other, made and written. */
-static bool write_text(struct tl_clap_towers *t, struct tl_exec *exec, const int32_t *ids, size_t used,
-                       size_t length, struct tl_err *err)
+/* The ids filled up, their mask and positions, made and run. */
+static bool run_text(struct tl_clap_towers *t, struct tl_encoder_plan *plan, const int32_t *ids, size_t used,
+                     float *out, struct tl_err *err)
 {
-    int32_t *row = malloc(2 * length * sizeof *row);
+    size_t length = plan->n_in;
+    int32_t *row = malloc(2 * length * sizeof *row), *positions = row + length;
     float *mask = malloc(length * sizeof *mask);
     bool ok = (row && mask) || tl_err_set(err, TL_FAIL, "out of memory");
     for (size_t k = 0; ok && k < length; k++) {
         row[k] = k < used ? ids[k] : t->config.text.pad_id;
         mask[k] = k < used ? 0 : -1e30f;
     }
-    if (ok) tl_clap_positions(&t->config.text, row, 1, (int64_t)length, row + length);
-    ok = ok && tl_exec_write(exec, "in", row, err) && tl_exec_write(exec, "mask", mask, err) &&
-         tl_exec_write(exec, "positions", row + length, err);
+    if (ok) tl_clap_positions(&t->config.text, row, 1, (int64_t)length, positions);
+    ok = ok && tl_exec_write(plan->exec, "mask", mask, err) &&
+         tl_exec_write(plan->exec, "positions", positions, err) &&
+         tl_encoder_plan_run(plan, row, 1, out, err);
     free(row);
     free(mask);
     return ok;
@@ -222,7 +182,6 @@ bool tl_clap_towers_text(struct tl_clap_towers *t, const int32_t *ids, size_t us
     if (length > most) length = most;
     if (used > length)
         return tl_err_set(err, TL_USAGE, "a text of %zu ids; the model has %zu places", used, most);
-    if (!t->text[i] && !plan_text(t, i, length, err)) return tl_err_add(err, "%s", t->clap->folder);
-    return write_text(t, t->text[i], ids, used, length, err) && tl_exec_run(t->text[i], err) &&
-           tl_exec_read(t->text[i], "out", out, err);
+    if (!t->text[i].exec && !plan_text(t, i, length, err)) return tl_err_add(err, "%s", t->clap->folder);
+    return run_text(t, &t->text[i], ids, used, out, err);
 }

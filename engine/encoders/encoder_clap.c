@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/sha256.h"
 #include "encoders/clap_sound.h"
 #include "encoders/encoder_rows.h"
+#include "encoders/encoder_weights.h"
 
 struct encoder_clap {
     struct tl_encoder base;
@@ -23,22 +23,6 @@ static void close_clap(struct tl_encoder *encoder)
     tl_clap_sound_finish(&e->sound);
     free(e->folder);
     free(e);
-}
-
-/* Of the file, or of the files' hashes where there are several. */
-static bool hash(const char *folder, char out[65], struct tl_err *err)
-{
-    struct tl_sha256 all;
-    struct tl_st_set *set = tl_st_set_open(folder, tl_component_class_find("ClapModel")->weights, NULL, err);
-    bool ok = set != NULL;
-    tl_sha256_init(&all);
-    for (size_t i = 0; ok && i < tl_st_set_files(set); i++) {
-        ok = tl_sha256_file(tl_st_set_path(set, i), out, err);
-        if (ok) tl_sha256_add(&all, out, 64);
-    }
-    if (ok && tl_st_set_files(set) > 1) tl_sha256_hex(&all, out);
-    tl_st_set_close(&set);
-    return ok;
 }
 
 static bool fill(struct encoder_clap *e, const struct tl_encoder_env *env, const char *arg,
@@ -60,7 +44,7 @@ static bool fill(struct encoder_clap *e, const struct tl_encoder_env *env, const
     a->batch = tl_clap_towers_batch(e->towers);
     a->is_fixed = a->is_unit = true;
     a->has_many = e->sound.policy == TL_CLAP_POLICY_WINDOWS || e->sound.policy == TL_CLAP_POLICY_FADTK;
-    return hash(path, a->sha256, err);
+    return tl_encoder_weights_hash(path, "ClapModel", a->sha256, err);
 }
 
 static struct tl_encoder *open_clap(const struct tl_encoder_env *env, const char *arg, struct tl_err *err)

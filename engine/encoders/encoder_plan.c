@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t row_floats(const struct tl_graph *g, tl_val v, size_t *out_rows)
+static size_t row_size(const struct tl_graph *g, tl_val v, size_t *out_rows)
 {
     const struct tl_shape *s = tl_shape_of(g, v);
     *out_rows = (size_t)s->dim[0];
@@ -19,10 +19,10 @@ bool tl_encoder_plan_init(struct tl_encoder_plan *plan, struct tl_graph **g, str
         return false;
     }
     size_t rows_out;
-    plan->n_in = row_floats(*g, tl_graph_find_input(*g, "in"), &plan->rows);
-    plan->n_out = row_floats(*g, tl_graph_find_output(*g, "out"), &rows_out);
+    plan->n_in = row_size(*g, tl_graph_find_input(*g, "in"), &plan->rows);
+    plan->n_out = row_size(*g, tl_graph_find_output(*g, "out"), &rows_out);
     plan->exec = tl_exec_create(store->device, g, err);
-    plan->in = calloc(plan->rows * plan->n_in, sizeof *plan->in);
+    plan->in = calloc(plan->rows * plan->n_in, sizeof(float));
     plan->out = calloc(plan->rows * plan->n_out, sizeof *plan->out);
     bool ok = plan->exec != NULL;
     if (ok && (!plan->in || !plan->out)) ok = tl_err_set(err, TL_FAIL, "out of memory");
@@ -39,13 +39,14 @@ void tl_encoder_plan_finish(struct tl_encoder_plan *plan)
     *plan = (struct tl_encoder_plan){0};
 }
 
-bool tl_encoder_plan_run(struct tl_encoder_plan *plan, const float *x, size_t n, float *out,
+bool tl_encoder_plan_run(struct tl_encoder_plan *plan, const void *x, size_t n, float *out,
                          struct tl_err *err)
 {
+    size_t row = plan->n_in * sizeof(float);
     for (size_t i = 0; i < n; i += plan->rows) {
         size_t m = n - i < plan->rows ? n - i : plan->rows;
-        memcpy(plan->in, x + i * plan->n_in, m * plan->n_in * sizeof *x);
-        memset(plan->in + m * plan->n_in, 0, (plan->rows - m) * plan->n_in * sizeof *x);
+        memcpy(plan->in, (const char *)x + i * row, m * row);
+        memset((char *)plan->in + m * row, 0, (plan->rows - m) * row);
         if (!tl_exec_write(plan->exec, "in", plan->in, err) || !tl_exec_run(plan->exec, err) ||
             !tl_exec_read(plan->exec, "out", plan->out, err))
             return false;
