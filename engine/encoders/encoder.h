@@ -36,17 +36,19 @@ void tl_encoder_windows_finish(struct tl_encoder_windows *w);
 /* What reports and caches must know. Strings live as long as the encoder. */
 struct tl_encoder_about {
     const struct tl_encoder_class *cls;
-    const char *spec;     /* as it was named */
-    const char *path;     /* weights' file or folder; NULL without */
-    char sha256[65];      /* of the weights; "" without */
-    const char *settings; /* front end and options in words, everything that changes a number: "16 kHz mono
-                             (soxr VHQ), 64 mel bands, ..." Part of the cache's key: a change of the code's
-                             numerics changes it ("v2") */
-    size_t dim;           /* of a row */
-    size_t batch;         /* windows of one run: the cheapest number to bring */
-    bool is_fixed;        /* all windows have one size */
-    bool has_many;        /* a file may give several rows (frames, windows) */
-    bool is_unit;         /* rows are of unit length */
+    const char *spec;       /* as it was named */
+    const char *path;       /* weights' file or folder; NULL without */
+    char sha256[65];        /* of the weights; "" without */
+    char config_sha256[65]; /* of a model folder's settings: config.json and how files are prepared; ""
+                               without */
+    const char *settings;   /* front end and options in words, everything that changes a number: "16 kHz mono
+                               (soxr VHQ), 64 mel bands, ..." Part of the cache's key: a change of the code's
+                               numerics changes it ("v2") */
+    size_t dim;             /* of a row */
+    size_t batch;           /* windows of one run: the cheapest number to bring */
+    bool is_fixed;          /* all windows have one size */
+    bool has_many;          /* a file may give several rows (frames, windows) */
+    bool is_unit;           /* rows are of unit length */
 };
 
 struct tl_encoder_env {

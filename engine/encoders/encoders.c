@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/sha256.h"
 #include "base/str.h"
 #include "encoders/encoder_rows.h"
 #include "io/file.h"
@@ -129,6 +130,29 @@ bool tl_encoder_arg_parse(const char *arg, const char *const *keys, char **out_b
 
 /* ---- one of them ---- */
 
+/* What makes other numbers of the same weights. */
+static bool hash_config(struct tl_encoder_about *about, struct tl_err *err)
+{
+    static const char *const files[] = {"config.json", "preprocessor_config.json", "processor_config.json"};
+    struct tl_str path = {0};
+    struct tl_sha256 all;
+    char hash[65];
+    bool ok = true;
+    if (!about->path || !tl_file_is_folder(about->path)) return true;
+    tl_sha256_init(&all);
+    for (size_t k = 0; ok && k < sizeof files / sizeof *files; k++) {
+        tl_path_join(&path, about->path, files[k]);
+        ok = !path.failed || tl_err_set(err, TL_FAIL, "out of memory");
+        if (!ok || !tl_file_exists(path.data)) continue;
+        ok = tl_sha256_file(path.data, hash, err);
+        tl_sha256_add(&all, files[k], strlen(files[k]) + 1);
+        tl_sha256_add(&all, hash, sizeof hash);
+    }
+    tl_sha256_hex(&all, about->config_sha256);
+    tl_str_finish(&path);
+    return ok;
+}
+
 struct tl_encoder *tl_encoder_open(const struct tl_encoder_env *env, const char *spec, struct tl_err *err)
 {
     const char *arg = NULL;
@@ -144,10 +168,8 @@ struct tl_encoder *tl_encoder_open(const struct tl_encoder_env *env, const char 
     e->about.cls = cls;
     e->spec = strdup(spec);
     e->about.spec = e->spec;
-    if (!e->spec) {
-        tl_err_set(err, TL_FAIL, "out of memory");
-        tl_encoder_close(&e);
-    }
+    bool ok = e->spec || tl_err_set(err, TL_FAIL, "out of memory");
+    if (!ok || !hash_config(&e->about, err)) tl_encoder_close(&e);
     return e;
 }
 

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "io/file.h"
-#include "io/file.h"
 #include "run/feature_set.h"
 #include "run/listing.h"
 #include "run/memory_plan.h"
@@ -98,8 +97,7 @@ char *tl_embed(const struct tl_embed_params *params, const struct tl_job *job, b
     if (check(params, ".npy", err) &&
         (tl_feature_source_of(params->folder) == TL_FEATURES_OF_FILES ||
          tl_err_set(err, TL_USAGE, "%s holds embeddings or statistics already", params->folder)) &&
-        open_files(&e, err) &&
-        tl_feature_set_write_rows(&e.set, tl_encoder_about(e.embedder.encoder), params->output, err))
+        open_files(&e, err) && tl_feature_set_write_rows(&e.set, params->output, err))
         text = report(&e, err);
     *out_whole = e.set.n_skipped == 0;
     finish(&e);

@@ -1,12 +1,17 @@
 #include "run/embedder.h"
 
+const char *tl_embedder_device(const struct tl_embedder *e)
+{
+    return e->device ? e->device->name : "host";
+}
+
 static void open_cache(struct tl_embedder *e)
 {
     struct tl_str folder = {0};
     const char *at = e->params.cache;
     if (!at && tl_feature_cache_folder(&folder)) at = folder.data;
-    e->cache = tl_feature_cache_open(at, tl_encoder_about(e->encoder), e->params.dtype,
-                                     e->device ? e->device->name : "host");
+    e->cache =
+        tl_feature_cache_open(at, tl_encoder_about(e->encoder), e->params.dtype, tl_embedder_device(e));
     tl_str_finish(&folder);
 }
 

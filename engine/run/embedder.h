@@ -27,6 +27,8 @@ struct tl_embedder {
 
 /* Starts the workers before anything else. On failure the struct is empty. */
 bool tl_embedder_open(struct tl_embedder *e, const struct tl_embedder_params *params, struct tl_err *err);
+/* Where it computes, by name. */
+const char *tl_embedder_device(const struct tl_embedder *e);
 void tl_embedder_close(struct tl_embedder *e);
 
 #endif

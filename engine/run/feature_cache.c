@@ -276,10 +276,11 @@ static void key_of(const struct tl_encoder_about *about, enum tl_dtype dtype, co
     struct tl_sha256 s;
     char format[64];
     tl_sha256_init(&s);
-    snprintf(format, sizeof format, "embeddings 1 %d %zu %d", (int)dtype, about->dim, (int)sizeof(float));
+    snprintf(format, sizeof format, "embeddings 2 %d %zu %d", (int)dtype, about->dim, (int)sizeof(float));
     add_text(&s, format);
     add_text(&s, about->cls->name);
     add_text(&s, about->sha256);
+    add_text(&s, about->config_sha256);
     add_text(&s, about->settings ? about->settings : "");
     add_text(&s, device ? device : "");
     tl_sha256_hex(&s, out);

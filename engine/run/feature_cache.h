@@ -1,11 +1,12 @@
 /* Embeddings on disk, so that the next measurement need not encode the same files again.
  *
- * FOLDER/KEY.pack holds rows of one encoder: KEY is a hash of what it is (class, hash of the weights,
- * settings, dtype, device, the format's version). A pack is a chain of records that is only ever added to: a
- * header of 64 bytes (magic, SHA-256 of the file that was encoded, rows, width, sum of the rows, sum of the
- * header), then the rows as floats of this machine, then zeros to a multiple of 8. A record counts when both
- * sums are right, so half a record after a crash, or a damaged one, is as if it were not there; what stands
- * behind it is found by its magic. Records are added under a lock of the file; readers need none.
+ * FOLDER/KEY.pack holds rows of one encoder: KEY is a hash of what it is (class, hashes of the weights
+ * and of a model folder's configuration, settings, dtype, device, the format's version). A pack is a chain of
+ * records that is only ever added to: a header of 64 bytes (magic, SHA-256 of the file that was encoded,
+ * rows, width, sum of the rows, sum of the header), then the rows as floats of this machine, then zeros to a
+ * multiple of 8. A record counts when both sums are right, so half a record after a crash, or a damaged one,
+ * is as if it were not there; what stands behind it is found by its magic. Records are added under a lock of
+ * the file; readers need none.
  *
  * A pack above 4 GiB is begun anew; beside the one in use, packs are removed, longest unused first, until all
  * together stay below 16 GiB. The folder may be deleted at any time. A cache that cannot be read or written

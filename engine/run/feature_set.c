@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "io/file.h"
+#include "run/memory_plan.h"
 
 static bool no_memory(const struct tl_feature_set *set, struct tl_err *err)
 {
@@ -128,7 +129,12 @@ bool tl_feature_set_encode(struct tl_feature_set *set, const struct tl_embedder 
                                    .user = e->params.job->user,
                                    .phase = phase};
     const struct tl_encoder_about *about = tl_encoder_about(e->encoder);
-    set->origin = (struct tl_feature_origin){about->spec, about->sha256, about->settings};
+    set->origin = (struct tl_feature_origin){.encoder = about->spec,
+                                             .sha256 = about->sha256,
+                                             .settings = about->settings,
+                                             .config = *about->config_sha256 ? about->config_sha256 : NULL,
+                                             .dtype = e->device ? tl_dtype_choices[e->params.dtype] : NULL,
+                                             .device = tl_embedder_device(e)};
     return tl_feature_pipe_run(&pipe, set->files, set->n_files, err) && check_any(set, err) &&
            gather_skipped(set, err) && join_rows(set, about->dim, err);
 }

@@ -12,9 +12,13 @@
 
 enum tl_feature_source { TL_FEATURES_OF_FILES, TL_FEATURES_OF_ROWS, TL_FEATURES_OF_STATISTICS };
 
-/* By what an .npy or .npz was made; NULL where it does not say. Strings live as long as the set. */
+/* By what the rows were made; NULL where a file does not say. Strings live as long as the set, or the
+ * embedder. */
 struct tl_feature_origin {
     const char *encoder, *sha256, *settings;
+    const char *config; /* hash of a model folder's configuration */
+    const char *dtype;  /* of the weights; NULL of encoders without */
+    const char *device; /* "host" of encoders that need none */
 };
 
 struct tl_feature_skip {
@@ -55,8 +59,7 @@ void tl_feature_set_finish(struct tl_feature_set *set);
 /* ---- feature_set_files.c ---- */
 
 /* Rows as `tiller embed` writes them: PATH (.npy, F32 [n, dim]) and PATH.json, which says whose they are. */
-bool tl_feature_set_write_rows(const struct tl_feature_set *set, const struct tl_encoder_about *about,
-                               const char *path, struct tl_err *err);
+bool tl_feature_set_write_rows(const struct tl_feature_set *set, const char *path, struct tl_err *err);
 /* Mean and covariance as pytorch-fid writes them, and beside them n and what is known of the encoder. */
 bool tl_feature_set_write_statistics(const struct tl_gaussian *g, const struct tl_feature_origin *origin,
                                      const char *path, struct tl_err *err);

@@ -1,5 +1,6 @@
 /* Embeddings and statistics as files. */
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,15 +26,34 @@ void tl_feature_set_list_skipped(const struct tl_feature_set *set, cJSON *array)
     }
 }
 
-static cJSON *describe(const struct tl_feature_set *set, const struct tl_encoder_about *about,
-                       const char *hash)
+/* What is told of an origin, under which name, in an .npy's .json and in an .npz. */
+static const struct {
+    const char *key;
+    size_t field;
+} origin_fields[] = {{"encoder", offsetof(struct tl_feature_origin, encoder)},
+                     {"encoder_sha256", offsetof(struct tl_feature_origin, sha256)},
+                     {"config_sha256", offsetof(struct tl_feature_origin, config)},
+                     {"settings", offsetof(struct tl_feature_origin, settings)},
+                     {"dtype", offsetof(struct tl_feature_origin, dtype)},
+                     {"device", offsetof(struct tl_feature_origin, device)}};
+enum { N_FIELDS = sizeof origin_fields / sizeof *origin_fields };
+
+static const char *field(const struct tl_feature_origin *origin, size_t k)
+{
+    return *(const char *const *)((const char *)origin + origin_fields[k].field);
+}
+
+static void set_field(struct tl_feature_origin *origin, size_t k, const char *text)
+{
+    *(const char **)((char *)origin + origin_fields[k].field) = text;
+}
+
+static cJSON *describe(const struct tl_feature_set *set, const char *hash)
 {
     cJSON *out = cJSON_CreateObject();
     tl_listing_text(out, "schema", schema);
-    tl_listing_text(out, "encoder", about->spec);
-    tl_listing_text(out, "encoder_sha256", about->sha256);
-    tl_listing_text(out, "settings", about->settings);
-    tl_listing_count(out, "dim", about->dim);
+    for (size_t k = 0; k < N_FIELDS; k++) tl_listing_text(out, origin_fields[k].key, field(&set->origin, k));
+    tl_listing_count(out, "dim", set->features.dim);
     tl_listing_text(out, "npy_sha256", hash);
     cJSON *files = tl_listing_array(out, "files");
     for (size_t i = 0; i < set->features.n_items; i++) {
@@ -45,15 +65,14 @@ static cJSON *describe(const struct tl_feature_set *set, const struct tl_encoder
     return out;
 }
 
-bool tl_feature_set_write_rows(const struct tl_feature_set *set, const struct tl_encoder_about *about,
-                               const char *path, struct tl_err *err)
+bool tl_feature_set_write_rows(const struct tl_feature_set *set, const char *path, struct tl_err *err)
 {
     char hash[65];
     struct tl_str beside = {0};
     struct tl_npy_item item = {
         .rank = 2, .shape = {set->features.n, set->features.dim}, .f32 = set->features.x};
     if (!tl_npy_write(path, &item, err) || !tl_sha256_file(path, hash, err)) return false;
-    cJSON *json = describe(set, about, hash);
+    cJSON *json = describe(set, hash);
     tl_str_printf(&beside, "%s.json", path);
     bool ok = (json && !beside.failed) || tl_err_set(err, TL_FAIL, "out of memory");
     ok = ok && tl_json_write(beside.data, json, err);
@@ -66,14 +85,14 @@ bool tl_feature_set_write_statistics(const struct tl_gaussian *g, const struct t
                                      const char *path, struct tl_err *err)
 {
     double n = (double)g->n;
-    struct tl_npy_item items[6] = {{.name = "mu", .rank = 1, .shape = {g->dim}, .f64 = g->mu},
-                                   {.name = "sigma", .rank = 2, .shape = {g->dim, g->dim}, .f64 = g->sigma},
-                                   {.name = "n", .rank = 0, .f64 = &n}};
+    struct tl_npy_item items[3 + N_FIELDS] = {
+        {.name = "mu", .rank = 1, .shape = {g->dim}, .f64 = g->mu},
+        {.name = "sigma", .rank = 2, .shape = {g->dim, g->dim}, .f64 = g->sigma},
+        {.name = "n", .rank = 0, .f64 = &n}};
     size_t n_items = 3;
-    const char *const texts[][2] = {
-        {"encoder", origin->encoder}, {"encoder_sha256", origin->sha256}, {"settings", origin->settings}};
-    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
-        if (texts[k][1]) items[n_items++] = (struct tl_npy_item){.name = texts[k][0], .text = texts[k][1]};
+    for (size_t k = 0; k < N_FIELDS; k++)
+        if (field(origin, k))
+            items[n_items++] = (struct tl_npy_item){.name = origin_fields[k].key, .text = field(origin, k)};
     return tl_npz_write(path, items, n_items, true, err);
 }
 
@@ -127,9 +146,8 @@ static void read_description(struct tl_feature_set *set)
                 tl_json_string(json, "npy_sha256", NULL, &wanted, &err) && wanted &&
                 strcmp(hash, wanted) == 0 && take_files(set, tl_json_get(json, "files"));
     if (fits) {
-        set->origin = (struct tl_feature_origin){.encoder = text_of(set, json, "encoder"),
-                                                 .sha256 = text_of(set, json, "encoder_sha256"),
-                                                 .settings = text_of(set, json, "settings")};
+        for (size_t k = 0; k < N_FIELDS; k++)
+            set_field(&set->origin, k, text_of(set, json, origin_fields[k].key));
     } else if (there) {
         free(set->first);
         set->first = NULL;
@@ -178,9 +196,8 @@ static bool fill(struct tl_feature_set *set, struct tl_npz *npz, const struct tl
         n.f64[0] < 9e15)
         rows = (size_t)n.f64[0];
     tl_npy_finish(&n);
-    set->origin = (struct tl_feature_origin){.encoder = npz_text(set, npz, "encoder"),
-                                             .sha256 = npz_text(set, npz, "encoder_sha256"),
-                                             .settings = npz_text(set, npz, "settings")};
+    for (size_t k = 0; k < N_FIELDS; k++)
+        set_field(&set->origin, k, npz_text(set, npz, origin_fields[k].key));
     return tl_gaussian_init(&set->gaussian, dim, rows, mu->f64, sigma->f64, err);
 }
 

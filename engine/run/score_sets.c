@@ -140,11 +140,17 @@ static bool check_origins(const struct sets *s, struct tl_err *err)
     const struct tl_feature_origin *first = &s->sets[0].origin;
     for (size_t i = 1; i < s->n; i++) {
         const struct tl_feature_origin *o = &s->sets[i].origin;
-        if (!differ(first->sha256, o->sha256) && !differ(first->settings, o->settings)) continue;
-        return tl_err_set(err, TL_BAD_INPUT, "%s was made by %s (%s), and %s by %s (%s): they do not compare",
-                          s->sets[0].path, first->encoder ? first->encoder : "?",
-                          first->settings ? first->settings : "?", s->sets[i].path,
-                          o->encoder ? o->encoder : "?", o->settings ? o->settings : "?");
+        const char *const parts[][3] = {{"the weights' hash", first->sha256, o->sha256},
+                                        {"the configuration's hash", first->config, o->config},
+                                        {"settings", first->settings, o->settings},
+                                        {"dtype", first->dtype, o->dtype}};
+        for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
+            if (differ(parts[k][1], parts[k][2]))
+                return tl_err_set(
+                    err, TL_BAD_INPUT,
+                    "%s was made by %s, and %s by %s: they do not compare, for %s: '%s' and '%s'",
+                    s->sets[0].path, first->encoder ? first->encoder : "?", s->sets[i].path,
+                    o->encoder ? o->encoder : "?", parts[k][0], parts[k][1], parts[k][2]);
     }
     return true;
 }
@@ -181,6 +187,9 @@ static bool measure(struct sets *s, const struct tl_feature_set *reference, cons
     row->encoder_settings = s->settings ? s->settings : o->settings;
     if ((reference && !add_side(row, reference)) || !add_side(row, set))
         return tl_err_set(err, TL_FAIL, "out of memory");
+    if (reference && differ(reference->origin.device, o->device))
+        tl_score_row_note(row, "%s was encoded on %s and %s on %s: rounding differs", reference->path,
+                          reference->origin.device, set->path, o->device);
     if (s->is_deaf)
         tl_score_row_note(row, "flavour %s changes nothing of encoder %s", row->flavour, row->encoder);
     return tl_interrupt_check("scoring", err) && s->metric->measure(&m, row, err);

@@ -21,13 +21,14 @@ struct tl_embed_params {
 extern const struct tl_option tl_embed_options[];
 
 /* Writes output, an .npy of float32 [rows, dim], files in byte order of their names; and output.json:
- * encoder, encoder_sha256, settings, dim, npy_sha256, files [{file, rows}], skipped [{folder, file, reason}].
- */
+ * encoder, encoder_sha256, config_sha256 (of a model folder's settings), settings, dtype and device (of
+ * encoders that need one; else "host"), dim, npy_sha256, files [{file, rows}], skipped [{folder, file,
+ * reason}]. */
 char *tl_embed(const struct tl_embed_params *params, const struct tl_job *job, bool *out_whole,
                struct tl_err *err);
 
 /* Writes output, an .npz with mu [dim] and sigma [dim, dim] in float64 (divisor n - 1) as pytorch-fid writes
- * it, and n, the number of rows. */
+ * it, n, the number of rows, and as texts what the .json above says of the encoder. */
 char *tl_stats(const struct tl_embed_params *params, const struct tl_job *job, bool *out_whole,
                struct tl_err *err);
 

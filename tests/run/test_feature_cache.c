@@ -81,9 +81,14 @@ static void test_found_again(void **state)
     assert_false(has(c, 3, 1));
     tl_feature_cache_close(&c);
 
-    /* another width, weights, settings, dtype or device is another pack */
+    /* another width, weights, configuration, settings, dtype or device is another pack */
     struct tl_encoder_about other = about;
     other.settings = "v2";
+    c = tl_feature_cache_open(folder, &other, TL_F32, "cpu");
+    assert_false(has(c, 1, 1));
+    tl_feature_cache_close(&c);
+    other = about;
+    other.config_sha256[0] = 'c';
     c = tl_feature_cache_open(folder, &other, TL_F32, "cpu");
     assert_false(has(c, 1, 1));
     tl_feature_cache_close(&c);

@@ -305,6 +305,86 @@ static void test_cache(void **state)
     tl_arena_finish(&arena);
 }
 
+static void copy(const char *from, const char *to, const char *name)
+{
+    struct tl_err err = {0};
+    size_t n;
+    uint8_t *data = tl_file_read(support_path(from, "%s", name), 1 << 26, &n, &err);
+    if (!data) fail_msg("%s", err.text);
+    check_ok(tl_file_write(support_path(to, "%s", name), data, n, &err), &err);
+    free(data);
+}
+
+static void replace(const char *path, const char *old, const char *new)
+{
+    char *text = support_read(path), *at = strstr(text, old);
+    assert_non_null(at);
+    struct tl_str out = {0};
+    tl_str_printf(&out, "%.*s%s%s", (int)(at - text), text, new, at + strlen(old));
+    support_write(path, out.data);
+    tl_str_finish(&out);
+    free(text);
+}
+
+static void embed(const char *folder, const char *encoder, int dtype, const char *output)
+{
+    struct tl_err err = {0};
+    bool whole;
+    struct tl_embed_params p = {
+        .folder = folder, .encoder = encoder, .output = output, .dtype = dtype, .no_cache = true};
+    char *text =
+        tl_str_ends(output, ".npz") ? tl_stats(&p, &job, &whole, &err) : tl_embed(&p, &job, &whole, &err);
+    if (!text) fail_msg("%s", err.text);
+    free(text);
+}
+
+/* Weights are not all that makes an embedding: an edited configuration is another encoder, for the cache and
+ * for files of rows; so is another dtype. */
+static void test_configuration(void **state)
+{
+    char folder[512], cache[512], clip[512], npy[512], npz[512];
+    snprintf(folder, sizeof folder, "%s", folder_of(*state, "pictures"));
+    snprintf(clip, sizeof clip, "%s", folder_of(*state, "encoder"));
+    snprintf(cache, sizeof cache, "%s", support_path(*state, "cache"));
+    for (int k = 0; k < 4; k++) picture(support_path(folder, "%02d.png", k), k);
+    static const char *const files[] = {"config.json", "preprocessor_config.json", "model.safetensors"};
+    for (int k = 0; k < 3; k++) copy(CLIP, clip, files[k]);
+    struct tl_score_params p = of("vendi", SETS(folder), clip), plain = p;
+    p.no_cache = false;
+    p.cache = cache;
+    double want = value_of(p, true);
+    snprintf(npy, sizeof npy, "%s", support_path(*state, "rows.npy"));
+    snprintf(npz, sizeof npz, "%s", support_path(*state, "rows.npz"));
+    embed(folder, clip, 0, npy);
+    embed(folder, clip, 0, npz);
+    value_of(of("fid", SETS(npz, npy), NULL), true);
+
+    char other[512];
+    snprintf(other, sizeof other, "%s", support_path(*state, "other.npy"));
+    embed(folder, clip, 1, other);
+    refused(of("fid", SETS(npy, other), NULL), TL_BAD_INPUT, "dtype: 'f32' and 'f16'");
+    refused(of("fid", SETS(npz, other), NULL), TL_BAD_INPUT, "dtype: 'f32' and 'f16'");
+    struct tl_score_params q = of("fid", SETS(npz, folder), clip);
+    q.dtype = 1;
+    refused(q, TL_BAD_INPUT, "dtype: 'f32' and 'f16'");
+
+    static const char *const edits[][3] = {
+        {"config.json",
+         "\"attention_dropout\": 0.0,\n    \"hidden_act\": \"quick_gelu\",\n    "
+         "\"hidden_size\": 12",
+         "\"hidden_act\": \"gelu\", \"hidden_size\": 12"},
+        {"preprocessor_config.json", "0.48145466", "0.38145466"}};
+    for (int k = 0; k < 2; k++) {
+        replace(support_path(clip, "%s", edits[k][0]), edits[k][1], edits[k][2]);
+        double changed = value_of(plain, true);
+        assert_true(changed != want);
+        assert_true(value_of(p, true) == changed && value_of(p, true) == changed);
+        refused(of("fid", SETS(npy, folder), clip), TL_BAD_INPUT, "configuration's hash");
+        refused(of("fid", SETS(npz, folder), clip), TL_BAD_INPUT, "configuration's hash");
+        want = changed;
+    }
+}
+
 /* Broken, empty, unreadable, a pipe, a folder and a link to nowhere with a picture's name. */
 static void test_torture(void **state)
 {
@@ -433,6 +513,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stand_ins, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_ways_of_working, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_cache, support_folder_make, support_folder_remove),
+        cmocka_unit_test_setup_teardown(test_configuration, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_torture, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_pairs, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_inf, support_folder_make, support_folder_remove),
