@@ -105,7 +105,7 @@ bool tl_npy_parse(const uint8_t *data, size_t n, const char *what, enum tl_npy_a
     }
     if (!out->f32 && !out->f64) {
         tl_npy_finish(out);
-        return tl_err_set(err, TL_BAD_INPUT, "%s: out of memory", what);
+        return tl_err_set(err, TL_FAIL, "%s: out of memory", what);
     }
     convert(&h, out);
     return true;

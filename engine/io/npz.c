@@ -43,7 +43,7 @@ static bool list_names(struct tl_npz *z, struct tl_err *err)
         z->names[z->n] = tl_arena_printf(&z->arena, "%.*s", (int)(len - 4), entry);
         z->entries[z->n++] = i;
     }
-    if (z->arena.failed) return tl_err_set(err, TL_BAD_INPUT, "%s: out of memory", z->what);
+    if (z->arena.failed) return tl_err_set(err, TL_FAIL, "%s: out of memory", z->what);
     return z->n || tl_err_set(err, TL_BAD_INPUT, "%s: no numpy arrays in this zip archive", z->what);
 }
 
@@ -52,7 +52,7 @@ struct tl_npz *tl_npz_open_memory(const uint8_t *data, size_t n, const char *wha
     struct tl_npz *z = calloc(1, sizeof *z);
     if (z) z->what = strdup(what);
     if (!z || !z->what) {
-        tl_err_set(err, TL_BAD_INPUT, "%s: out of memory", what);
+        tl_err_set(err, TL_FAIL, "%s: out of memory", what);
         tl_npz_close(&z);
         return NULL;
     }
@@ -118,7 +118,7 @@ static bool entry_bytes(const struct tl_npz *z, const char *name, struct tl_aren
     size_t i;
     if (!find(z, name, &i)) return absent(z, name, err);
     *out_what = tl_arena_printf(arena, "%s: %s", z->what, name);
-    if (!*out_what) return tl_err_set(err, TL_BAD_INPUT, "%s: out of memory", z->what);
+    if (!*out_what) return tl_err_set(err, TL_FAIL, "%s: out of memory", z->what);
     *out_n = (size_t)tl_zip_size(z->zip, i);
     return tl_zip_read(z->zip, i, most_bytes, arena, out, err);
 }
@@ -170,7 +170,7 @@ char *tl_npz_read_text(struct tl_npz *npz, const char *name, struct tl_err *err)
     if (ok && ((h.kind != 'U' && h.kind != 'S') || h.n != 1))
         ok = tl_err_set(err, TL_BAD_INPUT, "%s: not a text", what);
     if (ok && !decode_text(&h, &text)) ok = tl_err_set(err, TL_BAD_INPUT, "%s: not a text of Unicode", what);
-    if (ok && (text.failed || !text.data)) ok = tl_err_set(err, TL_BAD_INPUT, "%s: out of memory", what);
+    if (ok && (text.failed || !text.data)) ok = tl_err_set(err, TL_FAIL, "%s: out of memory", what);
     tl_arena_finish(&arena);
     if (ok) return text.data;
     tl_str_finish(&text);
