@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,16 +31,18 @@ _Static_assert(sizeof(struct header) == 64, "the format");
 
 struct entry {
     uint8_t hash[HASH];
-    int64_t offset; /* of the header */
+    int64_t place; /* offset of the header plus 1; 0: the slot is empty */
 };
 
 struct tl_feature_cache {
     struct tl_str path;
     int fd;
     size_t dim;
-    struct entry *entries; /* sorted; of records of one hash the last one is kept */
-    size_t n, size;
-    bool is_broken; /* could not be written: no further try */
+    pthread_mutex_t lock; /* of the table: the reader's thread finds what the caller's adds */
+    struct entry
+        *slots; /* [n_slots], a power of two, half of them empty at least; by the hash's first bytes */
+    size_t n, n_slots;
+    bool is_closed; /* may not be written, or could not be: no further try */
 };
 
 /* ---- sums and hashes ---- */
@@ -123,26 +126,37 @@ static bool ends_well(int fd, int64_t at, int64_t end)
                          memcmp(next, magic, sizeof magic) == 0);
 }
 
-static bool add_entry(struct tl_feature_cache *c, const struct header *h, int64_t offset)
+static struct entry *slot_of(struct entry *slots, size_t n_slots, const uint8_t hash[HASH])
 {
-    if (c->n == c->size) {
-        size_t size = c->size ? 2 * c->size : 256;
-        struct entry *more = realloc(c->entries, size * sizeof *more);
-        if (!more) return false;
-        c->entries = more;
-        c->size = size;
-    }
-    memcpy(c->entries[c->n].hash, h->hash, HASH);
-    c->entries[c->n++].offset = offset;
+    size_t at;
+    memcpy(&at, hash, sizeof at);
+    for (at &= n_slots - 1; slots[at].place && memcmp(slots[at].hash, hash, HASH) != 0;)
+        at = (at + 1) & (n_slots - 1);
+    return &slots[at];
+}
+
+static bool grow(struct tl_feature_cache *c)
+{
+    size_t n_slots = c->n_slots ? 2 * c->n_slots : 256;
+    struct entry *more = calloc(n_slots, sizeof *more);
+    if (!more) return false;
+    for (size_t i = 0; i < c->n_slots; i++)
+        if (c->slots[i].place) *slot_of(more, n_slots, c->slots[i].hash) = c->slots[i];
+    free(c->slots);
+    c->slots = more;
+    c->n_slots = n_slots;
     return true;
 }
 
-/* Later records first among those of one hash. */
-static int by_hash(const void *a, const void *b)
+/* Of records of one hash the last one counts. */
+static bool add_entry(struct tl_feature_cache *c, const uint8_t hash[HASH], int64_t offset)
 {
-    const struct entry *x = a, *y = b;
-    int order = memcmp(x->hash, y->hash, HASH);
-    return order ? order : x->offset > y->offset ? -1 : x->offset < y->offset;
+    if (c->n >= c->n_slots / 2 && !grow(c)) return false;
+    struct entry *e = slot_of(c->slots, c->n_slots, hash);
+    c->n += !e->place;
+    memcpy(e->hash, hash, HASH);
+    e->place = offset + 1;
+    return true;
 }
 
 static void read_index(struct tl_feature_cache *c, int64_t end)
@@ -150,36 +164,33 @@ static void read_index(struct tl_feature_cache *c, int64_t end)
     struct header h;
     for (int64_t at = 0, bytes; at < end; at += bytes) {
         bytes = record_bytes(c->fd, at, end, &h);
-        if (bytes && h.dim == c->dim && !add_entry(c, &h, at)) break;
+        if (bytes && h.dim == c->dim && !add_entry(c, h.hash, at)) break;
         if (!bytes || !ends_well(c->fd, at + bytes, end)) bytes = next_magic(c->fd, at + ALIGN, end) - at;
     }
-    size_t kept = 0;
-    if (c->n) qsort(c->entries, c->n, sizeof *c->entries, by_hash);
-    for (size_t i = 0; i < c->n; i++)
-        if (kept == 0 || memcmp(c->entries[kept - 1].hash, c->entries[i].hash, HASH) != 0)
-            c->entries[kept++] = c->entries[i];
-    c->n = kept;
 }
 
-static int match(const void *key, const void *entry)
+/* Where the last record of the hash is; -1: there is none. */
+static int64_t offset_of(struct tl_feature_cache *c, const uint8_t hash[HASH])
 {
-    return memcmp(key, ((const struct entry *)entry)->hash, HASH);
+    pthread_mutex_lock(&c->lock);
+    int64_t offset = c->n_slots ? slot_of(c->slots, c->n_slots, hash)->place - 1 : -1;
+    pthread_mutex_unlock(&c->lock);
+    return offset;
 }
 
-bool tl_feature_cache_find(const struct tl_feature_cache *c, const char hash[65], float **out_rows,
-                           size_t *out_n)
+bool tl_feature_cache_find(struct tl_feature_cache *c, const char hash[65], float **out_rows, size_t *out_n)
 {
     uint8_t key[HASH];
     struct header h;
     struct stat st;
-    if (!c || !c->n || !parse_hash(hash, key)) return false;
-    const struct entry *e = bsearch(key, c->entries, c->n, sizeof *e, match);
-    if (!e || fstat(c->fd, &st) != 0 || !record_bytes(c->fd, e->offset, st.st_size, &h) || h.dim != c->dim ||
-        memcmp(h.hash, key, HASH) != 0)
+    if (!c || !parse_hash(hash, key)) return false;
+    int64_t offset = offset_of(c, key);
+    if (offset < 0 || fstat(c->fd, &st) != 0 || !record_bytes(c->fd, offset, st.st_size, &h) ||
+        h.dim != c->dim || memcmp(h.hash, key, HASH) != 0)
         return false;
     size_t bytes = (size_t)rows_bytes(&h);
     float *rows = malloc(bytes);
-    if (rows && read_at(c->fd, rows, bytes, e->offset + (int64_t)sizeof h) && sum_of(rows, bytes) == h.sum) {
+    if (rows && read_at(c->fd, rows, bytes, offset + (int64_t)sizeof h) && sum_of(rows, bytes) == h.sum) {
         *out_rows = rows;
         *out_n = h.n;
         return true;
@@ -212,12 +223,13 @@ static bool write_at(int fd, const void *data, size_t n, int64_t offset)
 }
 
 /* At the end, which is brought to a multiple of ALIGN; what could not be written whole is cut off again. */
-static bool append(int fd, const void *data, size_t n)
+static bool append(int fd, const void *data, size_t n, int64_t *out_offset)
 {
     struct stat st;
     if (!lock(fd)) return false;
     bool ok = fstat(fd, &st) == 0;
-    if (ok && !write_at(fd, data, n, ((int64_t)st.st_size + ALIGN - 1) / ALIGN * ALIGN)) {
+    *out_offset = ok ? ((int64_t)st.st_size + ALIGN - 1) / ALIGN * ALIGN : 0;
+    if (ok && !write_at(fd, data, n, *out_offset)) {
         int why = errno;
         ok = ftruncate(fd, st.st_size) == 0 && false;
         errno = why;
@@ -232,7 +244,7 @@ void tl_feature_cache_add(struct tl_feature_cache *c, const char hash[65], const
 {
     struct header h = {.n = (uint32_t)n};
     size_t bytes;
-    if (!c || c->is_broken || n == 0 || n > (1u << 28) || !parse_hash(hash, h.hash) ||
+    if (!c || c->is_closed || n == 0 || n > (1u << 28) || !parse_hash(hash, h.hash) ||
         !tl_checked_mul(n, c->dim, &bytes) || !tl_checked_mul(bytes, sizeof *rows, &bytes) ||
         (int64_t)bytes > most_pack / 4)
         return;
@@ -245,8 +257,13 @@ void tl_feature_cache_add(struct tl_feature_cache *c, const char hash[65], const
     h.header_sum = sum_of(&h, offsetof(struct header, header_sum));
     memcpy(record, &h, sizeof h);
     memcpy(record + sizeof h, rows, bytes);
-    if (!append(c->fd, record, whole)) {
-        c->is_broken = true;
+    int64_t offset;
+    if (append(c->fd, record, whole, &offset)) {
+        pthread_mutex_lock(&c->lock);
+        add_entry(c, h.hash, offset); /* without memory it is found by the next run */
+        pthread_mutex_unlock(&c->lock);
+    } else {
+        c->is_closed = true;
         tl_log(TL_LOG_WARN, "%s: cannot write: %s; embeddings are not kept", c->path.data, strerror(errno));
     }
     free(record);
@@ -321,6 +338,18 @@ static void make_room(const char *folder, const char *keep)
     tl_arena_finish(&arena);
 }
 
+/* What may only be read is read. */
+static void open_file(struct tl_feature_cache *c)
+{
+    const int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    c->fd = open(c->path.data, O_RDWR | O_CREAT | flags, 0600);
+    if (c->fd >= 0 || (errno != EACCES && errno != EPERM && errno != EROFS)) return;
+    int why = errno;
+    c->fd = open(c->path.data, O_RDONLY | flags);
+    c->is_closed = true;
+    errno = why;
+}
+
 static bool open_pack(struct tl_feature_cache *c, const char *folder, const char *key)
 {
     struct tl_err err = {0};
@@ -331,18 +360,18 @@ static bool open_pack(struct tl_feature_cache *c, const char *folder, const char
     }
     tl_str_printf(&c->path, "%s/%.32s.pack", folder, key);
     if (c->path.failed) return false;
-    c->fd = open(c->path.data, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+    open_file(c);
     if (c->fd < 0 || fstat(c->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         tl_log(TL_LOG_WARN, "%s: cannot open: %s; embeddings are not kept", c->path.data, strerror(errno));
         return false;
     }
-    if (st.st_size > most_pack && lock(c->fd)) {
+    if (!c->is_closed && st.st_size > most_pack && lock(c->fd)) {
         if (ftruncate(c->fd, 0) == 0) st.st_size = 0;
         flock(c->fd, LOCK_UN);
     }
-    futimens(c->fd, NULL);
+    if (!c->is_closed) futimens(c->fd, NULL);
     read_index(c, st.st_size);
-    make_room(folder, c->path.data);
+    if (!c->is_closed) make_room(folder, c->path.data);
     return true;
 }
 
@@ -353,6 +382,7 @@ struct tl_feature_cache *tl_feature_cache_open(const char *folder, const struct 
     struct tl_feature_cache *c = folder ? calloc(1, sizeof *c) : NULL;
     if (!c) return NULL;
     c->fd = -1;
+    pthread_mutex_init(&c->lock, NULL);
     c->dim = about->dim;
     key_of(about, dtype, device, key);
     if (!open_pack(c, folder, key)) tl_feature_cache_close(&c);
@@ -365,7 +395,8 @@ void tl_feature_cache_close(struct tl_feature_cache **cache)
     *cache = NULL;
     if (!c) return;
     if (c->fd >= 0) close(c->fd);
-    free(c->entries);
+    free(c->slots);
+    pthread_mutex_destroy(&c->lock);
     tl_str_finish(&c->path);
     free(c);
 }

@@ -12,7 +12,8 @@
  * together stay below 16 GiB. The folder may be deleted at any time. A cache that cannot be read or written
  * is a warning, never an error.
  *
- * find may be called from one thread and add from another. */
+ * find may be called from one thread and add from another; what was added is found at once. A pack that may
+ * only be read is read, without a word. */
 #ifndef TL_RUN_FEATURE_CACHE_H
 #define TL_RUN_FEATURE_CACHE_H
 
@@ -31,7 +32,7 @@ void tl_feature_cache_close(struct tl_feature_cache **cache);
 
 /* Rows of the file with this SHA-256 (hex): *out_rows [n][dim], which the caller frees. False: there are
  * none. cache may be NULL. */
-bool tl_feature_cache_find(const struct tl_feature_cache *cache, const char hash[65], float **out_rows,
+bool tl_feature_cache_find(struct tl_feature_cache *cache, const char hash[65], float **out_rows,
                            size_t *out_n);
 void tl_feature_cache_add(struct tl_feature_cache *cache, const char hash[65], const float *rows, size_t n);
 

@@ -37,7 +37,7 @@ static void add(struct tl_feature_cache *c, int k, size_t n)
     tl_feature_cache_add(c, hash_of(k), rows, n);
 }
 
-static bool has(const struct tl_feature_cache *c, int k, size_t n)
+static bool has(struct tl_feature_cache *c, int k, size_t n)
 {
     float want[64 * DIM], *rows;
     size_t have;
@@ -75,9 +75,15 @@ static void test_found_again(void **state)
     assert_false(has(c, 1, 1));
     add(c, 1, 1);
     add(c, 2, 37);
+    assert_true(has(c, 1, 1) && has(c, 2, 37)); /* at once */
     tl_feature_cache_close(&c);
     c = open_cache(folder);
     assert_true(has(c, 1, 1) && has(c, 2, 37));
+    add(c, 2, 11); /* the later one counts */
+    assert_true(has(c, 2, 11));
+    tl_feature_cache_close(&c);
+    c = open_cache(folder);
+    assert_true(has(c, 1, 1) && has(c, 2, 11));
     assert_false(has(c, 3, 1));
     tl_feature_cache_close(&c);
 
@@ -189,6 +195,64 @@ static void test_unusable(void **state)
     tl_feature_cache_add(NULL, hash_of(1), NULL, 1);
 }
 
+/* More than a table begins with. */
+static void test_many(void **state)
+{
+    const char *folder = support_path(*state, "cache");
+    struct tl_feature_cache *c = open_cache(folder);
+    char hash[65];
+    float *rows, row[DIM];
+    size_t n;
+    for (int round = 0; round < 2; round++) {
+        for (int k = 0; k < 700; k++) {
+            for (int i = 0; i < DIM; i++) row[i] = (float)(k * DIM + i);
+            snprintf(hash, sizeof hash, "%016x%048d", k % 7 ? k : 0, k); /* many begin alike */
+            if (round == 0) tl_feature_cache_add(c, hash, row, 1);
+            assert_true(tl_feature_cache_find(c, hash, &rows, &n) && n == 1);
+            assert_memory_equal(rows, row, sizeof row);
+            free(rows);
+        }
+        tl_feature_cache_close(&c);
+        c = open_cache(folder);
+    }
+    tl_feature_cache_close(&c);
+}
+
+/* Another user's cache: read, not written, no word. As root, from a process that is nobody. */
+static void test_read_only(void **state)
+{
+    const char *root = *state;
+    char folder[512], pack[512];
+    snprintf(folder, sizeof folder, "%s", support_path(root, "cache"));
+    struct tl_feature_cache *c = open_cache(folder);
+    add(c, 1, 3);
+    tl_feature_cache_close(&c);
+    snprintf(pack, sizeof pack, "%s", pack_of(folder));
+    assert_true(chmod(root, 0755) == 0 && chmod(folder, 0555) == 0 && chmod(pack, 0444) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (geteuid() == 0 && setuid(65534) != 0) _exit(77);
+        if (access(folder, R_OK | X_OK) != 0) _exit(77); /* tests run below a folder of the user alone */
+        support_log_start();
+        c = tl_feature_cache_open(folder, &about, TL_F32, "cpu");
+        if (!c) _exit(1);
+        float *rows;
+        size_t n;
+        if (!tl_feature_cache_find(c, hash_of(1), &rows, &n) || n != 3) _exit(2);
+        add(c, 2, 3);
+        if (tl_feature_cache_find(c, hash_of(2), &rows, &n)) _exit(3);
+        tl_feature_cache_close(&c);
+        if (strlen(support_log())) _exit(4);
+        c = tl_feature_cache_open(folder, &about, TL_F16, "cpu"); /* there is none, and none can be made */
+        _exit(c || !strstr(support_log(), "Permission denied") ? 5 : 0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(chmod(folder, 0755) == 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) skip();
+    assert_int_equal(status, 0);
+}
+
 static void test_folder(void **state)
 {
     struct tl_str at = {0};
@@ -213,6 +277,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damage, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_two_writers, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_unusable, support_folder_make, support_folder_remove),
+        cmocka_unit_test_setup_teardown(test_many, support_folder_make, support_folder_remove),
+        cmocka_unit_test_setup_teardown(test_read_only, support_folder_make, support_folder_remove),
         cmocka_unit_test(test_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

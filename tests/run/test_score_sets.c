@@ -305,6 +305,39 @@ static void test_cache(void **state)
     tl_arena_finish(&arena);
 }
 
+static long bytes_of_pack(const char *cache)
+{
+    struct tl_err err = {0};
+    struct tl_arena arena = {0};
+    struct stat st;
+    const char *const *names;
+    size_t n;
+    check_ok(tl_file_list(cache, &arena, &names, &n, &err), &err);
+    assert_int_equal(n, 1);
+    assert_int_equal(stat(support_path(cache, "%s", names[0]), &st), 0);
+    tl_arena_finish(&arena);
+    return (long)st.st_size;
+}
+
+/* A set that stands twice is encoded once. */
+static void test_cache_within(void **state)
+{
+    char folder[512], once[512], twice[512];
+    snprintf(folder, sizeof folder, "%s", folder_of(*state, "pictures"));
+    snprintf(once, sizeof once, "%s", support_path(*state, "once"));
+    snprintf(twice, sizeof twice, "%s", support_path(*state, "twice"));
+    for (int k = 0; k < 5; k++) picture(support_path(folder, "%02d.png", k), k);
+    struct tl_score_params p = of("vendi", SETS(folder), CLIP);
+    p.no_cache = false;
+    p.cache = once;
+    value_of(p, true);
+    p = of("fid", SETS(folder, folder, folder), CLIP);
+    p.no_cache = false;
+    p.cache = twice;
+    check_near(value_of(p, true), 0, 1e-8);
+    assert_int_equal(bytes_of_pack(twice), bytes_of_pack(once));
+}
+
 static void copy(const char *from, const char *to, const char *name)
 {
     struct tl_err err = {0};
@@ -513,6 +546,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stand_ins, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_ways_of_working, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_cache, support_folder_make, support_folder_remove),
+        cmocka_unit_test_setup_teardown(test_cache_within, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_configuration, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_torture, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_pairs, support_folder_make, support_folder_remove),
