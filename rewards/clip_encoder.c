@@ -1,21 +1,19 @@
 #include "rewards/clip_encoder.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
-#include "rewards/clip_memo.h"
 #include "encoders/clip_pixels.h"
 #include "encoders/clip_texts.h"
+#include "rewards/clip_memo.h"
+#include "rewards/shared.h"
 
 struct tl_clip_encoder {
-    struct tl_clip_encoder *next; /* in `all` */
-    size_t n_users;
-    struct tl_device *device; /* borrowed */
+    struct tl_shared base;
+    char *folder; /* as it was first named */
     enum tl_dtype dtype;
-    char *folder, *real; /* as it was first named; its real path */
     struct tl_clip_towers *towers;
     struct tl_clip_texts *texts; /* NULL until wanted */
     struct tl_clip_pixels how;
@@ -23,16 +21,12 @@ struct tl_clip_encoder {
     float *pixels, *embeds; /* of one run: [rows][side][side][3], [rows][dim] */
 };
 
-/* The encoders that are open, and what guards the list. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct tl_clip_encoder *all;
-
 /* ---- opening ---- */
 
-static bool load(struct tl_clip_encoder *e, struct tl_err *err)
+static bool load(struct tl_clip_encoder *e, struct tl_device *device, struct tl_err *err)
 {
     size_t pixels, embeds;
-    e->towers = tl_clip_towers_open(e->device, e->folder, e->dtype, err);
+    e->towers = tl_clip_towers_open(device, e->folder, e->dtype, err);
     if (!e->towers) return false;
     int side = tl_clip_towers_config(e->towers)->vision.image_size;
     size_t rows = tl_clip_towers_batch(e->towers);
@@ -45,75 +39,47 @@ static bool load(struct tl_clip_encoder *e, struct tl_err *err)
     return (e->pixels && e->embeds) || tl_err_set(err, TL_FAIL, "out of memory");
 }
 
-static void destroy(struct tl_clip_encoder *e)
+static void close_encoder(struct tl_shared *shared)
 {
+    struct tl_clip_encoder *e = (struct tl_clip_encoder *)shared;
     tl_clip_memo_finish(&e->memo);
     tl_clip_texts_close(&e->texts);
     tl_clip_towers_close(&e->towers);
     free(e->folder);
-    free(e->real);
     free(e->pixels);
     free(e->embeds);
     free(e);
 }
 
-/* Takes over real. */
-static struct tl_clip_encoder *create(struct tl_device *device, const char *folder, char *real,
-                                      enum tl_dtype dtype, struct tl_err *err)
+static struct tl_shared *open_encoder(const struct tl_reward_env *env, const char *folder,
+                                      const char *settings, struct tl_err *err)
 {
     struct tl_clip_encoder *e = calloc(1, sizeof *e);
     if (!e) {
-        free(real);
         tl_err_set(err, TL_FAIL, "out of memory");
         return NULL;
     }
-    *e = (struct tl_clip_encoder){
-        .device = device, .dtype = dtype, .folder = strdup(folder), .real = real, .n_users = 1};
-    if (e->folder && real ? load(e, err) : tl_err_set(err, TL_FAIL, "out of memory")) return e;
-    destroy(e);
+    e->folder = strdup(folder);
+    e->dtype = env->dtype;
+    (void)settings;
+    if (e->folder ? load(e, env->device, err) : tl_err_set(err, TL_FAIL, "out of memory")) return &e->base;
+    close_encoder(&e->base);
     return NULL;
 }
 
-static struct tl_clip_encoder *find(const struct tl_device *device, const char *real, enum tl_dtype dtype)
-{
-    for (struct tl_clip_encoder *e = all; e; e = e->next)
-        if (e->device == device && e->dtype == dtype && strcmp(e->real, real) == 0) return e;
-    return NULL;
-}
+static const struct tl_shared_class shared = {open_encoder, close_encoder};
 
 struct tl_clip_encoder *tl_clip_encoder_open(struct tl_device *device, const char *folder,
                                              enum tl_dtype dtype, struct tl_err *err)
 {
-    char *real = realpath(folder, NULL);
-    if (!real) real = strdup(folder); /* loading says what is wrong with it */
-    pthread_mutex_lock(&lock);
-    struct tl_clip_encoder *e = real ? find(device, real, dtype) : NULL;
-    if (e) {
-        e->n_users++;
-        free(real);
-    } else {
-        e = create(device, folder, real, dtype, err);
-        if (e) {
-            e->next = all;
-            all = e;
-        }
-    }
-    pthread_mutex_unlock(&lock);
-    return e;
+    const struct tl_reward_env env = {device, dtype};
+    return (struct tl_clip_encoder *)tl_shared_open(&shared, &env, folder, "", err);
 }
 
 void tl_clip_encoder_close(struct tl_clip_encoder **encoder)
 {
-    struct tl_clip_encoder *e = *encoder, **at = &all;
-    if (!e) return;
+    if (*encoder) tl_shared_close(&(*encoder)->base);
     *encoder = NULL;
-    pthread_mutex_lock(&lock);
-    if (--e->n_users == 0) {
-        while (*at != e) at = &(*at)->next;
-        *at = e->next;
-        destroy(e);
-    }
-    pthread_mutex_unlock(&lock);
 }
 
 /* ---- what it is ---- */
