@@ -1,6 +1,9 @@
 #include "metrics/features.h"
 
 #include <math.h>
+#include <stdlib.h>
+
+#include "base/checked.h"
 
 size_t tl_features_first(const struct tl_features *x, size_t item)
 {
@@ -26,4 +29,28 @@ bool tl_features_check(const struct tl_features *x, struct tl_err *err)
                                   i / x->dim - from, (double)x->x[i], i % x->dim);
     }
     return true;
+}
+
+float *tl_features_unit(const struct tl_features *x, struct tl_err *err)
+{
+    size_t bytes;
+    if (!tl_features_check(x, err)) return NULL;
+    float *out = tl_checked_mul(x->n, x->dim * sizeof *out, &bytes) ? malloc(bytes) : NULL;
+    if (!out) {
+        tl_err_set(err, TL_FAIL, "no memory for %zu embeddings", x->n);
+        return NULL;
+    }
+    for (size_t i = 0; i < x->n; i++) {
+        const float *row = x->x + i * x->dim;
+        double squares = 0;
+        for (size_t j = 0; j < x->dim; j++) squares += (double)row[j] * (double)row[j];
+        if (!(squares > 0)) {
+            tl_err_set(err, TL_NUMERIC, "row %zu of the embeddings is zero and has no direction", i);
+            free(out);
+            return NULL;
+        }
+        double scale = 1 / sqrt(squares);
+        for (size_t j = 0; j < x->dim; j++) out[i * x->dim + j] = (float)((double)row[j] * scale);
+    }
+    return out;
 }

@@ -21,6 +21,10 @@ struct tl_features {
 /* First row of an item; with item n_items, n. */
 size_t tl_features_first(const struct tl_features *x, size_t item);
 
+/* The rows at length 1, [n][dim], in a new block that the caller frees. NULL: what tl_features_check refuses;
+ * a zero row (TL_NUMERIC, names it). */
+float *tl_features_unit(const struct tl_features *x, struct tl_err *err);
+
 /* False: no rows, no dimensions, items that do not cover the rows (TL_BAD_INPUT); a value that is not finite
  * (TL_NUMERIC; names item, row and dimension). Every function that takes features checks them so. */
 bool tl_features_check(const struct tl_features *x, struct tl_err *err);

@@ -164,37 +164,12 @@ bool tl_mmd(const struct tl_features *x, const struct tl_features *y, const stru
     return ok;
 }
 
-/* Rows of length 1. */
-static float *unit_rows(const struct tl_features *x, struct tl_err *err)
-{
-    float *out = NULL;
-    if (!tl_features_check(x, err)) return NULL;
-    if (!(out = malloc(x->n * x->dim * sizeof *out))) {
-        tl_err_set(err, TL_FAIL, "no memory for %zu embeddings", x->n);
-        return NULL;
-    }
-    for (size_t i = 0; i < x->n; i++) {
-        double squares = 0;
-        for (size_t j = 0; j < x->dim; j++)
-            squares += (double)x->x[i * x->dim + j] * (double)x->x[i * x->dim + j];
-        if (!(squares > 0)) {
-            tl_err_set(err, TL_NUMERIC, "row %zu of the embeddings is zero and has no direction", i);
-            free(out);
-            return NULL;
-        }
-        double scale = 1 / sqrt(squares);
-        for (size_t j = 0; j < x->dim; j++)
-            out[i * x->dim + j] = (float)((double)x->x[i * x->dim + j] * scale);
-    }
-    return out;
-}
-
 bool tl_cmmd(const struct tl_features *x, const struct tl_features *y, bool normalise, struct tl_pool *pool,
              struct tl_mmd *out, struct tl_err *err)
 {
     if (!normalise) return tl_mmd(x, y, &TL_CMMD_KERNEL, false, TL_CMMD_SCALE, pool, out, err);
     struct tl_features ux = *x, uy = *y;
-    float *fx = unit_rows(x, err), *fy = fx ? unit_rows(y, err) : NULL;
+    float *fx = tl_features_unit(x, err), *fy = fx ? tl_features_unit(y, err) : NULL;
     ux.x = fx;
     uy.x = fy;
     bool ok = fx && fy && tl_mmd(&ux, &uy, &TL_CMMD_KERNEL, false, TL_CMMD_SCALE, pool, out, err);
