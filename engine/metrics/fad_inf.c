@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tiller/interrupt.h>
+
 #include "base/checked.h"
 #include "base/rng.h"
 
@@ -135,7 +137,8 @@ bool tl_fad_inf_of_plan(struct tl_frechet_side reference, const struct tl_featur
     bool ok = gathered && values;
     if (!ok) tl_err_set(err, TL_FAIL, "no memory for samples of %zu embeddings", most);
     for (size_t k = 0; ok && k < plan->n_sizes; rows += plan->sizes[k++])
-        ok = sample_distance(reference, evaluated, rows, plan->sizes[k], gathered, pool, &values[k], err);
+        ok = tl_interrupt_check("scoring", err) &&
+             sample_distance(reference, evaluated, rows, plan->sizes[k], gathered, pool, &values[k], err);
     ok = ok && tl_fad_inf_fit(plan->sizes, values, plan->n_sizes, out, err);
     if (ok && out_values) memcpy(out_values, values, plan->n_sizes * sizeof *values);
     free(gathered);

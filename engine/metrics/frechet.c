@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tiller/interrupt.h>
+
 #include "base/checked.h"
 #include "metrics/dense.h"
 
@@ -255,7 +257,8 @@ bool tl_frechet_per_item(const struct tl_features *x, struct tl_frechet_side ref
     if (!root_of_side(&r, reference, TL_FRECHET_AUTO, pool, err)) return tl_err_add(err, "reference");
     bool ok = true;
     for (size_t i = 0; ok && i < x->n_items; i++)
-        ok = item_distance(x, i, &r, pool, &out[i], err) || tl_err_add(err, "item %zu", i);
+        ok = (tl_interrupt_check("scoring", err) && item_distance(x, i, &r, pool, &out[i], err)) ||
+             tl_err_add(err, "item %zu", i);
     root_finish(&r);
     return ok;
 }

@@ -20,14 +20,26 @@ static bool level_ok(const struct tl_interval_params *p, struct tl_err *err)
            tl_err_set(err, TL_USAGE, "level is %g, expected between 0 and 1", level);
 }
 
+static bool is_unwanted(const struct tl_interval_params *p)
+{
+    return p && p->none;
+}
+
 bool tl_interval_mean(const double *x, size_t n, const struct tl_interval_params *p, struct tl_interval *out,
                       struct tl_err *err)
 {
     *out = none;
     if (!level_ok(p, err)) return false;
+    if (is_unwanted(p)) return true;
     for (size_t i = 0; i < n; i++)
         if (!isfinite(x[i])) return tl_err_set(err, TL_NUMERIC, "value %zu is %g", i, x[i]);
     if (n < 2) return true;
+    if (n < TL_INTERVAL_FEW) {
+        double half = tl_student_quantile(level_of(p), (double)n - 1) * tl_stats_se(x, n),
+               mean = tl_stats_mean(x, n);
+        *out = (struct tl_interval){mean - half, mean + half, tl_stats_se(x, n), n, "Student's t over files"};
+        return true;
+    }
     struct tl_stats_bootstrap_params b = {.seed = p ? p->seed : 0, .level = level_of(p)};
     if (!tl_stats_bootstrap(x, n, &b, &out->low, &out->high, err)) return false;
     out->se = tl_stats_se(x, n);
@@ -100,6 +112,7 @@ bool tl_interval_frechet(struct tl_frechet_side a, struct tl_frechet_side b, dou
 {
     *out = none;
     if (!level_ok(p, err)) return false;
+    if (is_unwanted(p)) return true;
     double *ta = NULL, *tb = NULL;
     size_t na = 0, nb = 0;
     bool ok =
@@ -117,6 +130,7 @@ bool tl_interval_mmd(const struct tl_features *x, const struct tl_features *y, c
 {
     *out = none;
     if (!level_ok(p, err)) return false;
+    if (is_unwanted(p)) return true;
     struct tl_mmd m = {.without_x = malloc((x->n_items + 1) * sizeof(double)),
                        .without_y = malloc((y->n_items + 1) * sizeof(double))};
     bool ok = m.without_x && m.without_y;
@@ -137,6 +151,7 @@ bool tl_interval_vendi(const struct tl_features *x, const struct tl_vendi_params
 {
     *out = none;
     if (!level_ok(p, err) || !tl_features_check(x, err)) return false;
+    if (is_unwanted(p)) return true;
     size_t n = groups_of(p, x->dim < x->n ? x->dim : x->n, x->n_items);
     if (n < 2) return true;
     double *t = malloc(n * sizeof *t);
@@ -153,6 +168,7 @@ bool tl_interval_fad_inf(struct tl_frechet_side reference, const struct tl_featu
 {
     *out = none;
     if (!level_ok(p, err) || !tl_features_check(evaluated, err)) return false;
+    if (is_unwanted(p)) return true;
     size_t n = p && p->n_groups ? groups_of(p, evaluated->dim, evaluated->n_items)
                                 : (evaluated->n_items < 10 ? evaluated->n_items : 10);
     if (n < 2) return true;

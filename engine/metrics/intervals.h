@@ -1,11 +1,12 @@
 /* 95 % intervals of metrics, over items (files), never over rows: windows of one sound are not independent.
  *
- * Means: bootstrap over files. Frechet distances, kernel distances and Vendi: the jackknife, since a
- * bootstrap's duplicates look like lost diversity and bias all three. Items are dealt to groups; the value
- * without group g is theta_g; var = (G - 1)/G sum (theta_g - mean theta)^2, for two sets the sum of both;
- * interval = value -+ t se, t of Student with G - 1 degrees (Welch-Satterthwaite for two sets). Kernel
- * distances take every item as a group, which costs nothing beside the value; Frechet distances and Vendi
- * take up to n_groups, each of which costs another distance.
+ * Means: Student's t below TL_INTERVAL_FEW files, where a bootstrap's percentiles are too narrow (of two
+ * files they are the files themselves), else a bootstrap over files. Frechet distances, kernel distances and
+ * Vendi: the jackknife, since a bootstrap's duplicates look like lost diversity and bias all three. Items are
+ * dealt to groups; the value without group g is theta_g; var = (G - 1)/G sum (theta_g - mean theta)^2, for
+ * two sets the sum of both; interval = value -+ t se, t of Student with G - 1 degrees (Welch-Satterthwaite
+ * for two sets). Kernel distances take every item as a group, which costs nothing beside the value; Frechet
+ * distances and Vendi take up to n_groups, each of which costs another distance.
  *
  * The interval says how far the value would move with other items drawn in the same number. It does not
  * hold the bias of a Frechet distance (upward, about c / n) nor Vendi's growth with n. A reference given as
@@ -21,13 +22,17 @@
 #include "metrics/vendi.h"
 
 struct tl_interval {
-    double low, high; /* NaN where there are too few items (fewer than 2 in all, or in a set) */
+    double low, high; /* NaN where there are too few items (fewer than 2 in all, or in a set), or where what
+                         is left without some item is too small for the metric (it has nearly all rows) */
     double se;
     size_t n_groups;    /* left out one at a time (both sets together), or files resampled */
     const char *method; /* static: "bootstrap over files", "jackknife over items", ...; "none" where NaN */
 };
 
+enum { TL_INTERVAL_FEW = 20 };
+
 struct tl_interval_params {
+    bool none;       /* not wanted: "none", at once */
     double level;    /* 0 means 0.95 */
     size_t n_groups; /* of each set; 0 means 20 for dim <= 512, 10 above */
     uint64_t seed;   /* of the bootstrap and of who is in which group */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tiller/interrupt.h>
+
 #include "base/checked.h"
 #include "base/rng.h"
 
@@ -87,12 +89,17 @@ static bool frechet_by_rows(struct deal *d, size_t g, struct tl_frechet_side oth
 {
     struct tl_features rows = gather(d, g, true);
     struct tl_frechet f;
-    *out = NAN;
-    if (rows.n < 2) return true;
     if (!tl_frechet_sides((struct tl_frechet_side){.rows = &rows}, other, TL_FRECHET_AUTO, pool, &f, err))
         return false;
     *out = f.value;
     return true;
+}
+
+static size_t rows_without(const struct deal *d, size_t g)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < d->x->n; i++) n += d->group[i] != g;
+    return n;
 }
 
 bool tl_jackknife_frechet(const struct tl_features *x, struct tl_frechet_side other, size_t n_groups,
@@ -102,15 +109,20 @@ bool tl_jackknife_frechet(const struct tl_features *x, struct tl_frechet_side ot
     struct tl_moments all = {0};
     struct tl_gaussian reference = {0};
     if (!deal_init(&d, x, n_groups, seed, err)) return false;
-    bool ok = true, moments = x->n - x->n / n_groups > x->dim;
+    bool ok = true, moments = x->n > x->dim;
     if (other.rows && other.rows->n > other.rows->dim) { /* its statistics once for all groups */
         ok = tl_gaussian_from_features(&reference, other.rows, pool, err);
         other = (struct tl_frechet_side){.gaussian = &reference};
     }
     if (ok && moments) ok = tl_moments_init(&all, x->dim, err) && tl_moments_add(&all, x->x, x->n, pool, err);
-    for (size_t g = 0; ok && g < n_groups; g++)
-        ok = moments ? frechet_by_moments(&d, &all, g, other, pool, &out[g], err)
-                     : frechet_by_rows(&d, g, other, pool, &out[g], err);
+    for (size_t g = 0; ok && g < n_groups; g++) { /* items may differ in length, and groups with them */
+        size_t left = rows_without(&d, g);
+        out[g] = NAN;
+        if (left < 2) continue;
+        ok = tl_interrupt_check("scoring", err) &&
+             (left > x->dim && 2 * left >= x->n ? frechet_by_moments(&d, &all, g, other, pool, &out[g], err)
+                                                : frechet_by_rows(&d, g, other, pool, &out[g], err));
+    }
     tl_moments_finish(&all);
     tl_gaussian_finish(&reference);
     deal_finish(&d);
@@ -125,7 +137,7 @@ bool tl_jackknife_vendi(const struct tl_features *x, const struct tl_vendi_param
     bool ok = true;
     for (size_t g = 0; ok && g < n_groups; g++) {
         struct tl_features rows = gather(&d, g, true);
-        ok = tl_vendi_features(&rows, v, pool, &out[g], err);
+        ok = tl_interrupt_check("scoring", err) && tl_vendi_features(&rows, v, pool, &out[g], err);
     }
     deal_finish(&d);
     return ok;
@@ -145,6 +157,17 @@ static void thin(const struct tl_fad_inf_plan *plan, const struct deal *d, size_
     }
 }
 
+/* Whether every sample has a covariance, and their sizes a line. */
+static bool has_line(const struct tl_fad_inf_plan *plan)
+{
+    size_t least = SIZE_MAX, most = 0;
+    for (size_t k = 0; k < plan->n_sizes; k++) {
+        least = plan->sizes[k] < least ? plan->sizes[k] : least;
+        most = plan->sizes[k] > most ? plan->sizes[k] : most;
+    }
+    return least >= 2 && least < most;
+}
+
 bool tl_jackknife_fad_inf(struct tl_frechet_side reference, const struct tl_features *x,
                           const struct tl_fad_inf_params *f, size_t n_groups, uint64_t seed,
                           struct tl_pool *pool, double *out, struct tl_err *err)
@@ -161,6 +184,8 @@ bool tl_jackknife_fad_inf(struct tl_frechet_side reference, const struct tl_feat
     for (size_t i = 0; ok && i < n_groups; i++) {
         struct tl_fad_inf fit;
         thin(&plan, &d, i, &left);
+        out[i] = NAN;
+        if (!has_line(&left)) continue;
         ok = tl_fad_inf_of_plan(reference, x, &left, pool, &fit, NULL, err);
         if (ok) out[i] = fit.value;
     }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tiller/interrupt.h>
+
 #include "base/checked.h"
 #include "metrics/dense.h"
 
@@ -118,7 +120,7 @@ static void sum_tile(void *arg, size_t index, int worker)
 {
     struct job *job = arg;
     size_t ti = index / job->tiles_b, tj = index % job->tiles_b, i0 = ti * TILE, j0 = tj * TILE;
-    if (job->same && tj > ti) return;
+    if ((job->same && tj > ti) || tl_interrupted()) return;
     size_t rows = job->a->n - i0 < TILE ? job->a->n - i0 : TILE,
            cols = job->b->n - j0 < TILE ? job->b->n - j0 : TILE;
     const double *block = products(job, i0, rows, j0, cols, worker);
@@ -145,7 +147,7 @@ static void distance_tile(void *arg, size_t index, int worker)
 {
     struct job *job = arg;
     size_t ti = index / job->tiles_b, tj = index % job->tiles_b, i0 = ti * TILE, j0 = tj * TILE;
-    if (tj > ti) return;
+    if (tj > ti || tl_interrupted()) return;
     size_t rows = job->a->n - i0 < TILE ? job->a->n - i0 : TILE,
            cols = job->a->n - j0 < TILE ? job->a->n - j0 : TILE;
     double *block = products(job, i0, rows, j0, cols, worker);
@@ -166,6 +168,7 @@ static bool run(struct job *job, void (*fn)(void *, size_t, int), struct tl_pool
     else
         for (size_t i = 0; i < n_tiles; i++) fn(job, i, 0);
     free(job->block);
+    if (!tl_interrupt_check("scoring", err)) return false; /* tiles were left out */
     return !job->failed || tl_err_set(err, TL_FAIL, "no memory for a kernel distance");
 }
 

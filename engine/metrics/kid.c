@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tiller/interrupt.h>
+
 #include "base/checked.h"
 #include "base/rng.h"
 #include "metrics/mmd.h"
@@ -85,7 +87,8 @@ bool tl_kid(const struct tl_features *x, const struct tl_features *y, const stru
     bool ok = values && order && rows;
     if (!ok) tl_err_set(err, TL_FAIL, "no memory for subsets of %zu embeddings", size);
     for (size_t i = 0; ok && i < p->n_subsets; i++)
-        ok = subset(x, y, p, i, size, order, rows, pool, &values[i], err);
+        ok = tl_interrupt_check("scoring", err) &&
+             subset(x, y, p, i, size, order, rows, pool, &values[i], err);
     if (ok) {
         double n = (double)p->n_subsets, sd = p->n_subsets > 1 ? tl_stats_sd(values, p->n_subsets) : 0;
         *out = (struct tl_kid){tl_stats_mean(values, p->n_subsets), sd * sqrt((n - 1) / n), size};

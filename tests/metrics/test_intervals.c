@@ -1,6 +1,8 @@
 /* Intervals: Student's quantile, identities, coverage on simulated data, too few items. */
 #include "metrics/support_metrics.h"
 
+#include <tiller/interrupt.h>
+
 #include "metrics/intervals.h"
 #include "metrics/stats.h"
 
@@ -139,6 +141,91 @@ static void test_few_items_and_threads(void **state)
     tl_pool_destroy(&pool);
 }
 
+/* A long item beside short ones: what is left without it is too small, which costs the interval and not the
+ * value. Groups of unequal length otherwise go by rows or by moments as each allows. */
+static void test_unequal_items(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    struct tl_features x = normal_rows(1, 601, 4), y = normal_rows(2, 300, 4);
+    const size_t two[] = {0, 600, 601}, three[] = {0, 597, 599, 601},
+                 many[] = {0, 500, 520, 540, 560, 580, 601};
+    struct tl_interval t;
+    struct tl_frechet_side sx = {.rows = &x}, sy = {.rows = &y};
+    struct tl_fad_inf_params p = {.n_min = 20, .n_sizes = 5, .allow_small = true};
+    x.first = two, x.n_items = 2;
+    check_ok(tl_interval_frechet(sx, sy, 1, NULL, NULL, &t, &err), &err);
+    assert_true(isnan(t.low) && isnan(t.high) && strcmp(t.method, "none") == 0);
+    check_ok(tl_interval_fad_inf(sy, &x, &p, 1, NULL, NULL, &t, &err), &err);
+    assert_true(isnan(t.low));
+    x.first = three, x.n_items = 3; /* 4 rows of 4 dimensions are left: a distance, if a poor one */
+    check_ok(tl_interval_frechet(sx, sy, 1, NULL, NULL, &t, &err), &err);
+    assert_true(t.low >= 0 && t.high > 1);
+    check_ok(tl_interval_fad_inf(sy, &x, &p, 1, NULL, NULL, &t, &err),
+             &err); /* samples of 1 row, or of none */
+    assert_true(isnan(t.low));
+    x.first = many, x.n_items = 6;
+    check_ok(tl_interval_frechet(sx, sy, 1, NULL, NULL, &t, &err), &err);
+    assert_true(t.low >= 0 && t.high > 1);
+    rows_free(&x), rows_free(&y);
+}
+
+/* Means of few files: 400 repeats at each size must hold the true mean 0.95 +- 0.033 (three deviations), of a
+ * normal law; percentiles of two files would hold it half the time. */
+static void test_coverage_of_means(void **state)
+{
+    (void)state;
+    enum { REPEATS = 400 };
+    static const size_t sizes[] = {2, 3, 5, 10, 19, 40};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        size_t n = sizes[k];
+        int inside = 0;
+        struct tl_features x = normal_rows(7 + (uint32_t)k, REPEATS * n, 1);
+        for (size_t r = 0; r < REPEATS; r++) {
+            struct tl_err err = {0};
+            struct tl_interval t;
+            double v[40];
+            for (size_t i = 0; i < n; i++) v[i] = (double)x.x[r * n + i];
+            check_ok(tl_interval_mean(v, n, NULL, &t, &err), &err);
+            inside += t.low <= 0 && 0 <= t.high;
+            assert_string_equal(t.method, n < 20 ? "Student's t over files" : "bootstrap over files");
+        }
+        assert_true(inside >= 366 && (n >= 20 || inside <= 394));
+        rows_free(&x);
+    }
+}
+
+static void test_unwanted_and_interrupted(void **state)
+{
+    (void)state;
+    struct tl_features x = normal_rows(1, 60, 4), y = normal_rows(2, 50, 4);
+    struct tl_frechet_side sx = {.rows = &x}, sy = {.rows = &y};
+    struct tl_kernel k = {.kind = TL_KERNEL_GAUSSIAN, .gamma = 0.1};
+    struct tl_interval_params no = {.none = true};
+    struct tl_fad_inf_params f = {.n_min = 20, .n_sizes = 5, .allow_small = true};
+    struct tl_kid_params subsets = {.degree = 3, .coef = 1, .n_subsets = 5, .subset_size = 20};
+    struct tl_interval t;
+    struct tl_fad_inf fit;
+    struct tl_kid kid;
+    struct tl_err err = {0};
+    tl_interrupt_request();
+    check_ok(tl_interval_frechet(sx, sy, 1, &no, NULL, &t, &err) && isnan(t.low), &err);
+    check_ok(tl_interval_vendi(&x, &TL_VENDI_DEFAULT, 1, &no, NULL, &t, &err) && isnan(t.low), &err);
+    check_ok(tl_interval_fad_inf(sx, &y, &f, 1, &no, NULL, &t, &err) && isnan(t.low), &err);
+    check_ok(tl_interval_mmd(&x, &y, &k, true, 1, 1, &no, NULL, &t, &err) && isnan(t.low), &err);
+    for (int i = 0; i < 5; i++) {
+        err = (struct tl_err){0};
+        assert_false(i == 0   ? tl_interval_frechet(sx, sy, 1, NULL, NULL, &t, &err)
+                     : i == 1 ? tl_interval_vendi(&x, &TL_VENDI_DEFAULT, 1, NULL, NULL, &t, &err)
+                     : i == 2 ? tl_interval_mmd(&x, &y, &k, true, 1, 1, NULL, NULL, &t, &err)
+                     : i == 3 ? tl_fad_inf(sx, &y, &f, NULL, &fit, NULL, NULL, &err)
+                              : tl_kid(&x, &y, &subsets, NULL, &kid, &err));
+        assert_int_equal(err.code, TL_INTERRUPTED);
+    }
+    tl_interrupt_clear();
+    rows_free(&x), rows_free(&y);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +234,9 @@ int main(void)
         cmocka_unit_test(test_delta_method),
         cmocka_unit_test(test_coverage),
         cmocka_unit_test(test_few_items_and_threads),
+        cmocka_unit_test(test_unequal_items),
+        cmocka_unit_test(test_coverage_of_means),
+        cmocka_unit_test(test_unwanted_and_interrupted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
