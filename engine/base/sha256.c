@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#include <tiller/interrupt.h>
 #if defined(__SHA__) && defined(__SSE4_1__)
 #include <immintrin.h>
 #endif
@@ -119,15 +121,25 @@ void tl_sha256_hex(struct tl_sha256 *s, char out[65])
 
 bool tl_sha256_file(const char *path, char out[65], struct tl_err *err)
 {
+    return tl_sha256_file_while(path, NULL, out, err);
+}
+
+bool tl_sha256_file_while(const char *path, const char *doing, char out[65], struct tl_err *err)
+{
     FILE *f = fopen(path, "rb");
     if (!f) return tl_err_set(err, TL_BAD_INPUT, "%s: %s", path, strerror(errno));
     struct tl_sha256 s;
     tl_sha256_init(&s);
     uint8_t buffer[1 << 16];
     size_t n;
-    while ((n = fread(buffer, 1, sizeof buffer, f)) > 0) tl_sha256_add(&s, buffer, n);
+    bool go_on = true;
+    while (go_on && (n = fread(buffer, 1, sizeof buffer, f)) > 0) {
+        tl_sha256_add(&s, buffer, n);
+        go_on = !doing || tl_interrupt_check(doing, err);
+    }
     bool ok = !ferror(f);
     fclose(f);
+    if (!go_on) return false;
     if (!ok) return tl_err_set(err, TL_BAD_INPUT, "%s: read failed", path);
     tl_sha256_hex(&s, out);
     return true;

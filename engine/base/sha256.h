@@ -19,5 +19,7 @@ void tl_sha256_add(struct tl_sha256 *s, const void *data, size_t n);
 void tl_sha256_hex(struct tl_sha256 *s, char out[65]); /* ends the hash */
 
 bool tl_sha256_file(const char *path, char out[65], struct tl_err *err);
+/* The same, but TL_INTERRUPTED as soon as the job is asked to stop (tl_interrupt_check of `doing`). */
+bool tl_sha256_file_while(const char *path, const char *doing, char out[65], struct tl_err *err);
 
 #endif

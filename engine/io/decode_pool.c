@@ -11,8 +11,15 @@
 #include <unistd.h>
 
 #include "io/decode_slots.h"
+#include "io/sound_inner.h"
 
-enum { CHANNELS = 3, DEFAULT_SECONDS = 30, DEFAULT_MEMORY = 1 << 30 };
+enum {
+    CHANNELS = 3,
+    DEFAULT_SECONDS = 30,
+    DEFAULT_MEMORY = 1 << 30,
+    SOUND_MEMORY = 512 << 20,
+    DEFAULT_HELD = 1 << 30
+};
 
 static int cores(void)
 {
@@ -28,8 +35,14 @@ static void settle_params(const struct tl_decode_params *in, struct tl_decode_pa
     if (out->most_pixels == 0 || out->most_pixels > TL_IMAGE_MAX_PIXELS)
         out->most_pixels = TL_IMAGE_MAX_PIXELS;
     if (out->most_samples > TL_SOUND_MAX_SAMPLES) out->most_samples = TL_SOUND_MAX_SAMPLES;
-    if (out->most_memory == 0) out->most_memory = DEFAULT_MEMORY;
+    if (out->most_memory == 0) out->most_memory = out->most_samples ? SOUND_MEMORY : DEFAULT_MEMORY;
+    if (out->most_held == 0) out->most_held = DEFAULT_HELD;
     if (!(out->most_seconds > 0)) out->most_seconds = DEFAULT_SECONDS;
+}
+
+int64_t tl_decode_pool_most_bytes(bool sounds)
+{
+    return sounds ? SOUND_MOST_FILE : DECODE_MOST_FILE;
 }
 
 /* Address space only: pages appear as they are written, and go back after large files. */

@@ -27,6 +27,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <tiller/err.h>
 
@@ -36,10 +37,16 @@
 struct tl_decode_params {
     int n_workers;       /* 0: the cores that this process may use; at most 16 */
     size_t most_pixels;  /* of a file and of a result; 0, or more than that: TL_IMAGE_MAX_PIXELS */
-    size_t most_memory;  /* bytes that a worker may take beside the result and the file; 0: 1 GiB, enough for
-                            every picture of TL_IMAGE_MAX_PIXELS */
+    size_t most_memory;  /* bytes that a worker may take beside the result and the file, and beside what it
+                            inherits from this process. 0: 512 MiB in a pool that takes sounds, which need
+                            little beside their samples, else 1 GiB: a progressive JPEG of
+                            TL_IMAGE_MAX_PIXELS needs all its coefficients and its pixels at once */
+    size_t most_held;    /* bytes of decoded results that wait for their turn, beside what comes next; 0:
+                            1 GiB. No more is handed out than may come in below it */
     size_t most_samples; /* of a sound, all channels; more than that: TL_SOUND_MAX_SAMPLES. 0: the pool takes
-                            no sounds. Address space of 4 bytes each for every worker, memory as it is used */
+                            no sounds. Address space of 4 bytes each for every worker, memory as it is used:
+                            sounds beyond 16 Mi samples (64 MiB) are decoded one at a time, so that one of
+                            them at most is in memory, once */
     double most_seconds; /* for one picture; 0: 30. A sound has one more for each MiB of its file. The clock
                             runs only while the pool waits for workers */
 
@@ -49,6 +56,9 @@ struct tl_decode_params {
 };
 
 struct tl_decode_pool;
+
+/* Bytes of a file at most: larger ones are refused unread. */
+int64_t tl_decode_pool_most_bytes(bool sounds);
 
 /* Fails with TL_FAIL where the system gives no process or memory. params NULL: all chosen. */
 struct tl_decode_pool *tl_decode_pool_open(const struct tl_decode_params *params, struct tl_err *err);
@@ -68,7 +78,8 @@ struct tl_decode_job {
 
 /* Calls take(user, i, image, NULL) or take(user, i, NULL, error) for i = 0, 1, ... n - 1, in this order. The
  * image is freed behind the call; a taker that keeps it copies the struct and zeroes *image. A taker that
- * returns false ends the run, which then returns true all the same. At most 2 pictures per worker are held.
+ * returns false ends the run, which then returns true all the same. At most 2 pictures per worker are held,
+ * and no more than most_held bytes of them.
  *
  * Fails with TL_INTERRUPTED when the job was asked to stop (tiller/interrupt.h), with TL_FAIL when memory or
  * processes give out. A pool can be used again after any end, but one whose keeping process is gone fails

@@ -28,7 +28,7 @@ void tl_feature_files_finish(struct tl_feature_file *files, size_t n)
 struct tl_decode_pool *tl_feature_pool_open(enum tl_modality modality, int n_workers, struct tl_err *err)
 {
     struct tl_decode_params params = {.n_workers = n_workers};
-    if (modality == TL_MODALITY_AUDIO) params.most_samples = TL_SOUND_MAX_SAMPLES;
+    if (modality == TL_MODALITY_AUDIO) params.most_samples = TL_SOUND_USUAL_SAMPLES;
     return tl_decode_pool_open(&params, err);
 }
 
@@ -69,7 +69,7 @@ static bool skip(struct reader *r, size_t i, const struct tl_err *why)
 static bool note_state(const char *path, struct content *out)
 {
     struct stat st;
-    if (stat(path, &st) != 0) return false;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return false;
     out->changed = st.st_mtim;
     out->bytes = st.st_size;
     out->inode = st.st_ino;
@@ -136,6 +136,20 @@ static bool decode(struct reader *r, size_t n)
     return ok && !r->stopped;
 }
 
+/* Not what decoding refuses unread. False where the hash is not known, or, with the reader's error, where the
+ * job was asked to stop. */
+static bool hash_content(struct reader *r, const char *path, struct content *out)
+{
+    const bool sounds = tl_encoder_about(r->pipe->encoder)->cls->modality == TL_MODALITY_AUDIO;
+    struct tl_err why = {0};
+    if (note_state(path, out) && out->bytes <= tl_decode_pool_most_bytes(sounds) &&
+        tl_sha256_file_while(path, r->pipe->phase, out->hash, &why))
+        return true;
+    out->hash[0] = 0;
+    if (why.code == TL_INTERRUPTED) r->err = why;
+    return false;
+}
+
 /* True where there is nothing to decode; the reader's error where the job ends. */
 static bool is_settled(struct reader *r, size_t i)
 {
@@ -148,10 +162,7 @@ static bool is_settled(struct reader *r, size_t i)
     }
     if (!r->pipe->cache) return false;
     struct content *c = &r->contents[i];
-    if (!note_state(f->path, c) || !tl_sha256_file(f->path, c->hash, &why)) {
-        c->hash[0] = 0; /* decoding will say why, or find it well */
-        return false;
-    }
+    if (!hash_content(r, f->path, c)) return false; /* decoding will say why, or find it well */
     if (!tl_feature_cache_find(r->pipe->cache, c->hash, &f->rows, &f->n)) return false;
     r->n_done++;
     return true;

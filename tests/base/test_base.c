@@ -2,6 +2,8 @@
 
 #include <stdatomic.h>
 
+#include <tiller/interrupt.h>
+
 #include "base/arena.h"
 #include "base/checked.h"
 #include "base/rng.h"
@@ -124,6 +126,21 @@ static void test_sha256(void **state)
     assert_string_equal(hex, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+static void test_sha256_stops(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    char hex[65], same[65];
+    const char *path = TL_SOURCE_DIR "/README.md";
+    check_ok(tl_sha256_file_while(path, "hashing", hex, &err), &err);
+    tl_interrupt_request();
+    assert_false(tl_sha256_file_while(path, "hashing", same, &err));
+    assert_int_equal(err.code, TL_INTERRUPTED);
+    assert_true(tl_sha256_file(path, same, NULL)); /* what a stop still has to write */
+    tl_interrupt_clear();
+    assert_string_equal(hex, same);
+}
+
 /* Random123's known answers for philox4x32-10. */
 static void test_philox(void **state)
 {
@@ -230,11 +247,17 @@ static void test_pool(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_err_chain), cmocka_unit_test(test_err_hostile),
-        cmocka_unit_test(test_checked),   cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_str),       cmocka_unit_test(test_sha256),
-        cmocka_unit_test(test_philox),    cmocka_unit_test(test_normal_moments),
-        cmocka_unit_test(test_math_ulps), cmocka_unit_test(test_permute),
+        cmocka_unit_test(test_err_chain),
+        cmocka_unit_test(test_err_hostile),
+        cmocka_unit_test(test_checked),
+        cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_str),
+        cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_sha256_stops),
+        cmocka_unit_test(test_philox),
+        cmocka_unit_test(test_normal_moments),
+        cmocka_unit_test(test_math_ulps),
+        cmocka_unit_test(test_permute),
         cmocka_unit_test(test_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

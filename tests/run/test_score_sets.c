@@ -338,6 +338,24 @@ static void test_cache_within(void **state)
     assert_int_equal(bytes_of_pack(twice), bytes_of_pack(once));
 }
 
+/* What is too large to be decoded is not read to be looked up either. */
+static void test_huge(void **state)
+{
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s", folder_of(*state, "pictures"));
+    for (int k = 0; k < 3; k++) picture(support_path(folder, "%02d.png", k), k);
+    support_write(support_path(folder, "huge.png"), "begins");
+    if (truncate(support_path(folder, "huge.png"), (off_t)1 << 40) != 0) skip();
+    struct tl_score_params p = of("vendi", SETS(folder), CLIP);
+    p.no_cache = false;
+    p.cache = support_path(*state, "cache");
+    cJSON *array = ask(p, false);
+    const cJSON *skipped = tl_json_get(array->child, "skipped");
+    assert_int_equal(cJSON_GetArraySize(skipped), 1);
+    assert_non_null(strstr(tl_json_get(skipped->child, "reason")->valuestring, "bytes allowed"));
+    cJSON_Delete(array);
+}
+
 static void copy(const char *from, const char *to, const char *name)
 {
     struct tl_err err = {0};
@@ -547,6 +565,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ways_of_working, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_cache, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_cache_within, support_folder_make, support_folder_remove),
+        cmocka_unit_test_setup_teardown(test_huge, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_configuration, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_torture, support_folder_make, support_folder_remove),
         cmocka_unit_test_setup_teardown(test_pairs, support_folder_make, support_folder_remove),
