@@ -25,11 +25,13 @@ enum { DECODE_SOUND = 16 };
 struct decode_order {
     int32_t kind, width, height;
     int64_t n_bytes;             /* of the file */
+    int64_t most_samples;        /* of a sound */
     char path[DECODE_MOST_PATH]; /* for messages and TGA's extension; with its NUL */
 };
 
 struct decode_reply {
     int32_t is_ok, is_memory; /* is_memory: it failed for want of memory */
+    int32_t is_large;         /* a sound that may be decoded with more than order.most_samples */
     int32_t width, height;    /* of a picture */
     int32_t rate, channels;   /* of a sound */
     int64_t frames;

@@ -313,6 +313,7 @@ static void call_off(struct decode_run *run)
         s->is_busy = false;
         if (s->socket >= 0) close(s->socket);
         s->socket = -1;
+        if (run->sounds) decode_give_back(run, death.slot);
     }
     for (size_t i = 0; i < run->n_ring; i++) {
         tl_image_finish(&run->ring[i].image);

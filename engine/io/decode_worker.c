@@ -102,7 +102,10 @@ static bool work_on_sound(const struct decode_plan *plan, const struct decode_or
                           struct tl_err *err)
 {
     struct tl_sound sound;
-    bool ok = tl_sound_decode_into(data, n, order->path, shared, plan->params.most_samples, &sound, err);
+    size_t most = plan->params.most_samples;
+    if (order->most_samples >= 0 && (size_t)order->most_samples < most) most = (size_t)order->most_samples;
+    bool ok = tl_sound_decode_into(data, n, order->path, shared, most, &sound, err);
+    reply->is_large = !ok && sound.frames > 0 && most < plan->params.most_samples;
     reply->rate = sound.rate;
     reply->channels = sound.channels;
     reply->frames = (int64_t)sound.frames;

@@ -24,6 +24,8 @@ enum {
     TL_SOUND_MIN_RATE = 1000,
     TL_SOUND_MAX_RATE = 768000,
     TL_SOUND_MAX_SECONDS = 7200,
+    TL_SOUND_USUAL_SAMPLES =
+        48000 * 7200,              /* what a pool for a user's folder takes: two hours, mono, 48 kHz */
     TL_SOUND_MAX_SAMPLES = 1 << 30 /* frames times channels: 4 GiB; two hours in stereo at 74 kHz */
 };
 
@@ -47,7 +49,8 @@ bool tl_sound_load(const char *path, struct tl_sound *out, struct tl_err *err);
 bool tl_sound_load_fd(int fd, const char *what, struct tl_sound *out, struct tl_err *err);
 /* From a whole file in memory. */
 bool tl_sound_decode(const void *data, size_t n, const char *what, struct tl_sound *out, struct tl_err *err);
-/* The same into borrowed memory of `most` floats: more is refused. out->samples stays NULL. */
+/* The same into borrowed memory of `most` floats: more is refused. out->samples stays NULL. A sound that was
+ * refused only for being larger leaves its rate, channels and frames in *out. */
 bool tl_sound_decode_into(const void *data, size_t n, const char *what, float *samples, size_t most,
                           struct tl_sound *out, struct tl_err *err);
 

@@ -222,6 +222,12 @@ static bool check_cut(const void *data, size_t n, const SF_INFO *info, const cha
                       format_name(info->format), (unsigned long long)left, (unsigned long long)told);
 }
 
+/* Of an opened file: whether its header is that of a sound that is read, but for its size. */
+static bool is_only_larger(const SF_INFO *info, size_t most)
+{
+    return check_info(info, TL_SOUND_MAX_SAMPLES, "", NULL) && !check_info(info, most, "", NULL);
+}
+
 static bool decode(const void *data, size_t n, const char *what, size_t most, struct sink *sink,
                    struct tl_sound *out, struct tl_err *err)
 {
@@ -233,7 +239,7 @@ static bool decode(const void *data, size_t n, const char *what, size_t most, st
     bool ok = count_frames(&span, &file, what, &info, err) && check_info(&info, most, what, err) &&
               check_cut(data, n, &info, what, err) && read_frames(file, &info, what, sink, err);
     if (file) sf_close(file);
-    if (ok)
+    if (ok || is_only_larger(&info, most))
         *out = (struct tl_sound){
             .rate = info.samplerate, .channels = info.channels, .frames = (size_t)info.frames};
     return ok;

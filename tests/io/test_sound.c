@@ -468,6 +468,102 @@ static void test_pool_use(void **state)
     tl_decode_pool_close(&pool);
 }
 
+/* kB of shared memory that this process has in its page tables. */
+static size_t shared_kb(void)
+{
+    struct tl_err err = {0};
+    size_t n;
+    char *text = (char *)tl_file_read("/proc/self/status", 1 << 20, &n, &err);
+    check_ok(text != NULL, &err);
+    char *at = strstr(text, "RssShmem:");
+    size_t kb = at ? strtoull(at + 9, NULL, 10) : 0;
+    free(text);
+    return kb;
+}
+
+static bool keep_lean(void *user, size_t i, struct tl_sound *sound, const struct tl_err *error)
+{
+    assert_true(shared_kb() < 16 << 10);
+    return keep(user, i, sound, error);
+}
+
+static const char *silence(const char *name, size_t frames)
+{
+    struct tl_err err = {0};
+    struct tl_sound s;
+    check_ok(tl_sound_init(&s, 8000, 1, frames, &err), &err);
+    s.samples[frames - 1] = 0.5f;
+    check_ok(tl_sound_save(io_path(name), &s, TL_SOUND_FLAC_16, &err), &err);
+    tl_sound_finish(&s);
+    return io_path(name);
+}
+
+/* Large sounds among small ones: in order, whole, and no page of the workers' mappings stays behind. */
+static void test_pool_large(void **state)
+{
+    (void)state;
+    enum { LARGE = (1 << 24) + 5000, SMALL = 9000, N = 6 };
+    struct tl_err err = {0};
+    const char *large = silence("large.flac", LARGE), *small = silence("small.flac", SMALL);
+    const char *paths[N] = {small, large, small, small, large, small};
+    for (int held = 0; held < 2; held++) {
+        struct got got[N] = {0};
+        struct tl_decode_params params = {
+            .n_workers = 3, .most_samples = TL_SOUND_USUAL_SAMPLES, .most_held = held ? 1 : 0};
+        struct tl_decode_pool *pool = tl_decode_pool_open(&params, &err);
+        check_ok(pool != NULL, &err);
+        check_ok(tl_decode_pool_run_sounds(pool, paths, N, keep_lean, got, &err), &err);
+        tl_decode_pool_close(&pool);
+        for (int i = 0; i < N; i++) {
+            size_t n = paths[i] == large ? LARGE : SMALL;
+            if (got[i].err.code) fail_msg("%s", got[i].err.text);
+            assert_int_equal(got[i].sound.frames, n);
+            assert_true(got[i].sound.samples[n - 1] == 0.5f && got[i].sound.samples[n - 2] == 0);
+            tl_sound_finish(&got[i].sound);
+        }
+    }
+    struct got got[2] = {0};
+    run_pool((const char *const[]){large, small}, 2, got,
+             &(struct tl_decode_params){.n_workers = 1, .most_samples = LARGE - 1});
+    assert_non_null(strstr(got[0].err.text, "16782216 samples, more than the 16782215 allowed here"));
+    assert_int_equal(got[1].sound.frames, SMALL);
+    tl_sound_finish(&got[1].sound);
+}
+
+/* Where this process has no memory for one sound, the others are decoded all the same. */
+static void test_pool_no_room(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__)
+    skip(); /* its allocator ends the process */
+#endif
+    enum { LARGE = 1 << 23 };
+    struct tl_err err = {0};
+    struct rlimit old;
+    unsigned long pages = 0;
+    const char *large = silence("roomy.flac", LARGE), *small = silence("tight.flac", 100);
+    struct tl_decode_params params = {.n_workers = 1, .most_samples = TL_SOUND_USUAL_SAMPLES};
+    struct tl_decode_pool *pool = tl_decode_pool_open(&params, &err);
+    check_ok(pool != NULL, &err);
+    FILE *statm = fopen("/proc/self/statm", "r");
+    assert_int_equal(fscanf(statm, "%*u %*u %*u %*u %*u %lu", &pages), 1);
+    fclose(statm);
+    assert_int_equal(getrlimit(RLIMIT_DATA, &old), 0);
+    rlim_t most = pages * (rlim_t)sysconf(_SC_PAGESIZE) + (8 << 20);
+    assert_int_equal(setrlimit(RLIMIT_DATA, &(struct rlimit){most, old.rlim_max}), 0);
+    struct got got[3] = {0};
+    bool ok = tl_decode_pool_run_sounds(pool, (const char *const[]){small, large, small}, 3, keep, got, &err);
+    setrlimit(RLIMIT_DATA, &old);
+    check_ok(ok, &err);
+    assert_int_equal(got[1].err.code, TL_BAD_INPUT);
+    assert_non_null(strstr(got[1].err.text, "roomy.flac: out of memory for a sound of 8388608 frames"));
+    assert_int_equal(got[0].sound.frames, 100);
+    assert_int_equal(got[2].sound.frames, 100);
+    tl_sound_finish(&got[0].sound);
+    tl_sound_finish(&got[2].sound);
+    tl_decode_pool_close(&pool);
+}
+
 /* libsndfile 1.2.0 loses what libvorbis took for a damaged header. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
@@ -482,7 +578,8 @@ int main(void)
         cmocka_unit_test(test_limits),         cmocka_unit_test(test_promises),
         cmocka_unit_test(test_not_finite),     cmocka_unit_test(test_pool_formats),
         cmocka_unit_test(test_pool_bad_files), cmocka_unit_test(test_pool_damaged),
-        cmocka_unit_test(test_pool_use),       cmocka_unit_test(test_promised_memory),
+        cmocka_unit_test(test_pool_use),       cmocka_unit_test(test_pool_large),
+        cmocka_unit_test(test_pool_no_room),   cmocka_unit_test(test_promised_memory),
         cmocka_unit_test(test_long),
     };
     return cmocka_run_group_tests(tests, io_setup, io_teardown);
