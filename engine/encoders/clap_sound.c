@@ -21,14 +21,15 @@ static bool read_size(const cJSON *json, const char *key, size_t fallback, size_
            tl_err_set(err, TL_BAD_INPUT, "%s is %lld; 1 to %zu are possible", key, (long long)v, most);
 }
 
+static const char *const paddings[] = {
+    [TL_CLAP_REPEAT_PAD] = "repeatpad", [TL_CLAP_REPEAT] = "repeat", [TL_CLAP_PAD] = "pad"};
+
 static bool read_padding(const cJSON *json, enum tl_clap_padding *out, struct tl_err *err)
 {
-    static const char *const names[] = {
-        [TL_CLAP_REPEAT_PAD] = "repeatpad", [TL_CLAP_REPEAT] = "repeat", [TL_CLAP_PAD] = "pad"};
     const char *name;
     if (!tl_json_string(json, "padding", "repeatpad", &name, err)) return false;
     for (int i = TL_CLAP_REPEAT_PAD; i <= TL_CLAP_PAD; i++)
-        if (strcmp(name, names[i]) == 0) {
+        if (strcmp(name, paddings[i]) == 0) {
             *out = (enum tl_clap_padding)i;
             return true;
         }
@@ -90,6 +91,7 @@ static bool choose_policy(struct tl_clap_sound *s, const char *crop, const char 
     bool is_fadtk = (crop && strcmp(crop, "fadtk") == 0) || (!crop && compat && strcmp(compat, "fadtk") == 0);
     if (!tl_sound_compat_parse(is_fadtk && !compat ? "fadtk" : compat, resample, &s->compat, err))
         return false;
+    if (s->compat.is_google) return tl_err_set(err, TL_USAGE, "compat=google is for vggish, not for clap");
     s->policy = s->params.is_fused ? TL_CLAP_POLICY_CENTRE : TL_CLAP_POLICY_WINDOWS;
     if (is_fadtk) crop = "fadtk";
     bool known = !crop;
@@ -137,12 +139,14 @@ bool tl_clap_sound_open(struct tl_clap_sound *s, const char *folder,
                           folder, s->frames, p->bands, tl_clap_frames(config), config->bands,
                           config->is_fused ? 4 : config->channels);
     s->floats = s->channels * s->frames * p->bands + p->is_fused;
-    snprintf(s->settings, sizeof s->settings,
-             "%zu Hz mono (%s%s%s), %s, %zu mel bands %g to %g Hz, windows of %g s, longer sounds: %s, "
-             "padding %d, v1",
-             p->rate, tl_resampler_name(s->compat.resampler), s->policy == TL_CLAP_POLICY_FADTK ? ", " : "",
-             s->policy == TL_CLAP_POLICY_FADTK ? "fadtk" : "", p->is_fused ? "fused" : "unfused", p->bands,
-             p->low, p->high, (double)p->max_samples / (double)p->rate, policies[s->policy], (int)p->padding);
+    snprintf(
+        s->settings, sizeof s->settings,
+        "%zu Hz mono (%s), %s (compat %s), %s, %zu mel bands %g to %g Hz of %zu every %zu, windows of %g "
+        "s, longer sounds: %s, shorter: %s, v2",
+        p->rate, tl_resampler_name(s->compat.resampler), s->compat.text, s->compat.name,
+        p->is_fused ? "fused" : "unfused", p->bands, p->low, p->high, p->fft, p->hop,
+        (double)p->max_samples / (double)p->rate, policies[s->policy],
+        s->policy == TL_CLAP_POLICY_FADTK ? "zeros" : paddings[p->padding]);
     return true;
 }
 

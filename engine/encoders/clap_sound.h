@@ -24,7 +24,7 @@ struct tl_clap_sound {
     struct tl_sound_compat compat;
     size_t frames, channels;
     size_t floats;      /* of a window: [frames][bands][channels], and is_longer behind it where fused */
-    char settings[320]; /* in words */
+    char settings[384]; /* in words */
 };
 
 /* crop, compat and resample are the settings' values or NULL. Without crop: windows, or, of a fused

@@ -93,7 +93,7 @@ struct tl_encoder *tl_encoder_open(const struct tl_encoder_env *env, const char 
 void tl_encoder_close(struct tl_encoder **encoder);
 const struct tl_encoder_about *tl_encoder_about(const struct tl_encoder *encoder);
 
-/* TL_BAD_INPUT that names the item: too short, too small. Thread-safe. */
+/* TL_BAD_INPUT that names the item: too short, too small, too loud for a float. Thread-safe. */
 bool tl_encoder_prepare(const struct tl_encoder *encoder, const struct tl_encoder_item *item,
                         struct tl_encoder_windows *out, struct tl_err *err);
 /* n windows of `floats` each; out [n][dim]. TL_NUMERIC for a row that is not finite. */

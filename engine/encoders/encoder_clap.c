@@ -91,8 +91,9 @@ struct tl_clap_towers *tl_encoder_clap_towers(struct tl_encoder *encoder)
 
 const struct tl_encoder_class tl_encoder_clap = {
     .name = "clap",
-    .help = "sound tower of a ClapModel folder, projected, unit length, every ten seconds",
-    .argument = "FOLDER[,crop=windows|centre|start|fadtk][,resample=NAME]",
+    .help = "sound tower of a ClapModel folder, projected, unit length, every ten seconds; compat bundles a "
+            "tool's resampler and rounding",
+    .argument = "FOLDER[,crop=windows|centre|start|fadtk][,compat=fadtk|kadtk|gudgud96][,resample=NAME]",
     .modality = TL_MODALITY_AUDIO,
     .needs_device = true,
     .folder_class = "ClapModel",

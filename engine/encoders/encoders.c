@@ -193,11 +193,22 @@ void tl_encoder_windows_finish(struct tl_encoder_windows *w)
     *w = (struct tl_encoder_windows){0};
 }
 
+/* One file's trouble, before the network makes it a whole batch's. */
+static bool check_windows(const struct tl_encoder_windows *w, struct tl_err *err)
+{
+    for (size_t i = 0; i < w->n * w->floats; i++)
+        if (!isfinite(w->x[i]))
+            return tl_err_set(err, TL_BAD_INPUT,
+                              "its %s window is not finite: it holds values too large to work on",
+                              i < w->floats ? "first" : "later");
+    return true;
+}
+
 bool tl_encoder_prepare(const struct tl_encoder *encoder, const struct tl_encoder_item *item,
                         struct tl_encoder_windows *out, struct tl_err *err)
 {
     *out = (struct tl_encoder_windows){0};
-    if (encoder->about.cls->prepare(encoder, item, out, err)) return true;
+    if (encoder->about.cls->prepare(encoder, item, out, err) && check_windows(out, err)) return true;
     tl_encoder_windows_finish(out);
     return item->name ? tl_err_add(err, "%s", item->name) : false;
 }

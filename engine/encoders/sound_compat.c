@@ -62,8 +62,10 @@ static bool check_finite(const struct tl_sound *s, struct tl_err *err)
 {
     for (size_t i = 0; i < s->frames; i++)
         if (!isfinite(s->samples[i]))
-            return tl_err_set(err, TL_NUMERIC, "the sound is not finite, the first time at %.4g s",
-                              (double)i / s->rate);
+            return tl_err_set(
+                err, TL_BAD_INPUT,
+                "at %.4g s the sound passes the largest number (full scale is 1): is it damaged?",
+                (double)i / s->rate);
     return true;
 }
 

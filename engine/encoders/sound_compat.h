@@ -1,6 +1,6 @@
 /* What tools do to a sound before an audio encoder, and to its embeddings behind it: settings `compat=NAME`
- * and `resample=NAME` of vggish and panns. Without one the sound is resampled as well as we can and nothing
- * is rounded. */
+ * and `resample=NAME` of vggish, panns and clap. Without one the sound is resampled as well as we can and
+ * nothing is rounded. */
 #ifndef TL_ENCODERS_SOUND_COMPAT_H
 #define TL_ENCODERS_SOUND_COMPAT_H
 
@@ -21,8 +21,8 @@ struct tl_sound_compat {
 bool tl_sound_compat_parse(const char *compat, const char *resample, struct tl_sound_compat *out,
                            struct tl_err *err);
 
-/* One channel at `rate`, with what the tool does to its samples. TL_NUMERIC for a sample that is not finite.
- */
+/* One channel at `rate`, with what the tool does to its samples. TL_BAD_INPUT for a sample that is not
+ * finite: a file's own are, but resampled ones may pass the largest float. */
 bool tl_sound_compat_samples(const struct tl_sound_compat *compat, const struct tl_sound *sound, int rate,
                              struct tl_sound *out, struct tl_err *err);
 
