@@ -41,7 +41,12 @@ static bool run_soxr(const struct tl_sound *in, int rate, unsigned long recipe, 
                                     out->frames, &n_out, &io, &quality, &one_thread);
     if (why) return tl_err_set(err, TL_FAIL, "cannot resample from %d to %d Hz: %s", in->rate, rate, why);
     size_t wanted = (size_t)((double)in->frames * rate / in->rate + 0.5);
-    out->frames = n_out < wanted ? n_out : wanted;
+    if (n_in != in->frames || n_out < wanted)
+        return tl_err_set(
+            err, TL_FAIL,
+            "resampling from %d to %d Hz stopped early: %zu of %zu frames read, %zu of %zu made", in->rate,
+            rate, n_in, in->frames, n_out, wanted);
+    out->frames = wanted;
     if (out->frames) return true;
     tl_sound_finish(out);
     return resample_take(in, rate, 0, out, err);
