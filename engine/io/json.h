@@ -43,7 +43,8 @@ bool tl_json_ints(const cJSON *object, const char *key, int64_t *out, size_t mos
  * non-finite number. */
 char *tl_json_print(const cJSON *value, bool pretty, struct tl_err *err);
 
-/* Appends a quoted, escaped string. Only what must be escaped is; the rest stays UTF-8. */
+/* Appends a quoted, escaped string. Only what must be escaped is; the rest stays UTF-8. Names of files may
+ * be any bytes: those that are not UTF-8 become the text \xNN, so that what is written is JSON. */
 void tl_json_quote(struct tl_str *out, const char *text);
 
 /* Pretty, atomic. */

@@ -8,6 +8,7 @@
 
 #include "io/file.h"
 #include "io/json_scan.h"
+#include "io/utf8.h"
 
 /* cJSON's own printer is not used: it stops at 15 digits when they are near enough, and writes tabs. */
 
@@ -27,15 +28,14 @@ static void print_double(struct tl_str *out, double v)
     if (!strpbrk(text, ".e")) tl_str_append(out, ".0"); /* -0.0 and whole numbers above 2^53 stay floats */
 }
 
-void tl_json_quote(struct tl_str *out, const char *text)
+static void escape(struct tl_str *out, const char *text, size_t n)
 {
-    tl_str_append(out, "\"");
-    for (const char *p = text; *p;) {
+    for (const char *p = text, *end = text + n; p < end;) {
         size_t run = 0;
-        while ((unsigned char)p[run] >= 0x20 && p[run] != '"' && p[run] != '\\') run++;
+        while (p + run < end && (unsigned char)p[run] >= 0x20 && p[run] != '"' && p[run] != '\\') run++;
         tl_str_append_n(out, p, run);
         p += run;
-        if (!*p) break;
+        if (p == end) break;
         static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
         const char *found = strchr(plain, *p);
         if (found) {
@@ -44,6 +44,18 @@ void tl_json_quote(struct tl_str *out, const char *text)
             tl_str_printf(out, "\\u%04x", (unsigned)(unsigned char)*p);
         }
         p++;
+    }
+}
+
+void tl_json_quote(struct tl_str *out, const char *text)
+{
+    tl_str_append(out, "\"");
+    for (size_t n = strlen(text); n;) {
+        size_t valid = tl_utf8_prefix(text, n);
+        escape(out, text, valid);
+        if (valid < n) tl_str_printf(out, "\\\\x%02x", (unsigned)(unsigned char)text[valid++]);
+        text += valid;
+        n -= valid;
     }
     tl_str_append(out, "\"");
 }

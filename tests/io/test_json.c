@@ -195,6 +195,26 @@ static void test_print(void **state)
     check_fails(tl_json_write(io_path("no/o.json"), NULL, &err), &err, TL_OUTPUT, "No such file");
 }
 
+/* Names of files are bytes; JSON is UTF-8 all the same, and tells them apart. */
+static void test_print_bytes(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "n\xfe", "a\xe9\xc3\xa9\xff\"\xc3");
+    cJSON_AddStringToObject(o, "m", "\xed\xa0\x80");
+    char *text = tl_json_print(o, false, &err);
+    check_ok(text, &err);
+    assert_string_equal(text, "{\"n\\\\xfe\":\"a\\\\xe9\xc3\xa9\\\\xff\\\"\\\\xc3\","
+                              "\"m\":\"\\\\xed\\\\xa0\\\\x80\"}");
+    cJSON *back = parse(text, &err);
+    check_ok(back, &err);
+    assert_string_equal(tl_json_get(back, "m")->valuestring, "\\xed\\xa0\\x80");
+    cJSON_Delete(back);
+    cJSON_Delete(o);
+    free(text);
+}
+
 /* Doubles come back to the last bit, in any locale. */
 static void test_doubles(void **state)
 {
@@ -253,8 +273,9 @@ static void test_many_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accepts), cmocka_unit_test(test_refuses), cmocka_unit_test(test_getters),
-        cmocka_unit_test(test_print),   cmocka_unit_test(test_doubles), cmocka_unit_test(test_many_keys),
+        cmocka_unit_test(test_accepts),   cmocka_unit_test(test_refuses),     cmocka_unit_test(test_getters),
+        cmocka_unit_test(test_print),     cmocka_unit_test(test_print_bytes), cmocka_unit_test(test_doubles),
+        cmocka_unit_test(test_many_keys),
     };
     return cmocka_run_group_tests(tests, io_setup, io_teardown);
 }
