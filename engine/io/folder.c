@@ -128,7 +128,12 @@ static bool take_entry(struct tl_folder_reader *r, const char *name, int depth)
                                  tl_arena_printf(&r->out->arena, "cannot open: %s", strerror(reason)));
         return true; /* gone meanwhile, or a link to nowhere */
     }
-    if (S_ISDIR(st.st_mode)) return walk(r, name, depth + 1);
+    if (S_ISDIR(st.st_mode)) {
+        size_t before = r->out->n;
+        if (!walk(r, name, depth + 1)) return false;
+        if (!wanted || r->out->n > before) return true;
+        return tl_folder_add(r, path, name, "a folder, and nothing to take in it");
+    }
     if (S_ISDIR(target.st_mode)) return true;
     if (wanted)
         return tl_folder_add(r, path, name,
@@ -140,17 +145,29 @@ static bool take_entry(struct tl_folder_reader *r, const char *name, int depth)
     return true;
 }
 
+/* A folder that cannot be read stands for what is in it. */
+static bool add_lost(struct tl_folder_reader *r, const char *path, const char *name, const struct tl_err *why)
+{
+    if (!tl_folder_add(r, path, name, NULL)) return false;
+    const char **trouble = &r->items[r->out->n - 1].trouble;
+    *trouble = tl_arena_strdup(&r->out->arena, why->text);
+    return *trouble || tl_folder_no_memory(r);
+}
+
 /* `below` is relative to the root, "" for the root itself. */
 static bool walk(struct tl_folder_reader *r, const char *below, int depth)
 {
     struct tl_arena *arena = &r->out->arena;
     const char *folder = *below ? tl_path_join_in(arena, r->root, below) : r->root;
     const char *const *names;
+    struct tl_err why = {0};
     size_t n;
     if (!folder) return tl_folder_no_memory(r);
-    if (depth > MOST_DEPTH)
-        return tl_err_set(r->err, TL_BAD_INPUT, "%s: more than %d folders deep", folder, MOST_DEPTH);
-    if (!tl_file_list(folder, arena, &names, &n, r->err)) return false;
+    if (depth > MOST_DEPTH) return tl_folder_add(r, folder, below, "a folder too deep below the first");
+    if (!tl_file_list(folder, arena, &names, &n, &why)) {
+        if (*below && why.code == TL_BAD_INPUT) return add_lost(r, folder, below, &why);
+        return tl_err_set(r->err, why.code, "%s", why.text);
+    }
     for (size_t i = 0; i < n; i++) {
         if (names[i][0] == '.') continue;
         const char *name = tl_path_join_in(arena, below, names[i]);
@@ -201,7 +218,8 @@ static bool settle_captions(struct tl_folder_reader *r)
     struct tl_folder *out = r->out;
     for (size_t i = 0; i < out->n; i++) {
         struct tl_folder_item *item = &out->items[i];
-        if (!item->trouble && !item->caption && !tl_folder_take_sidecar(r, item)) return false;
+        bool is_open = !item->trouble && !item->caption && r->captions != TL_FOLDER_NO_CAPTIONS;
+        if (is_open && !tl_folder_take_sidecar(r, item)) return false;
         if (!take_folder_name(r, item)) return false;
         if (item->caption) out->n_captions++;
     }
@@ -219,7 +237,8 @@ static bool read_folder(struct tl_folder_reader *r)
     if (!out->n)
         return tl_err_set(r->err, TL_BAD_INPUT, "%s: no %ss in this folder", r->root, tl_folder_noun(r));
     if (!settle_items(r)) return false;
-    for (size_t i = 0; i < r->n_metadata; i++)
+    size_t n_metadata = r->captions == TL_FOLDER_NO_CAPTIONS ? 0 : r->n_metadata;
+    for (size_t i = 0; i < n_metadata; i++)
         if (!tl_folder_take_metadata(r, r->metadata[i])) return false;
     return settle_captions(r);
 }
@@ -259,33 +278,36 @@ static bool end_reading(struct tl_folder_reader *r, bool ok)
     return ok;
 }
 
-static bool read_as(const char *folder, enum tl_modality modality, struct tl_folder *out, struct tl_err *err)
+static bool read_as(const char *folder, enum tl_modality modality, enum tl_folder_captions captions,
+                    struct tl_folder *out, struct tl_err *err)
 {
     *out = (struct tl_folder){0};
-    struct tl_folder_reader r = {.out = out, .modality = modality, .root = folder, .err = err};
+    struct tl_folder_reader r = {
+        .out = out, .modality = modality, .captions = captions, .root = folder, .err = err};
     return end_reading(&r, read_folder(&r));
 }
 
 bool tl_folder_read(const char *folder, struct tl_folder *out, struct tl_err *err)
 {
-    return read_as(folder, TL_MODALITY_IMAGE, out, err);
+    return read_as(folder, TL_MODALITY_IMAGE, TL_FOLDER_CAPTIONS, out, err);
 }
 
 bool tl_folder_read_sounds(const char *folder, struct tl_folder *out, struct tl_err *err)
 {
-    return read_as(folder, TL_MODALITY_AUDIO, out, err);
+    return read_as(folder, TL_MODALITY_AUDIO, TL_FOLDER_CAPTIONS, out, err);
 }
 
-bool tl_folder_open_any(const char *path, enum tl_modality modality, struct tl_folder *out,
-                        struct tl_err *err)
+bool tl_folder_open_any(const char *path, enum tl_modality modality, enum tl_folder_captions captions,
+                        struct tl_folder *out, struct tl_err *err)
 {
     struct stat st;
     *out = (struct tl_folder){0};
     if (stat(path, &st) != 0)
         return tl_err_set(err, TL_BAD_INPUT, "%s: cannot open: %s", path, strerror(errno));
-    if (S_ISDIR(st.st_mode)) return read_as(path, modality, out, err);
+    if (S_ISDIR(st.st_mode)) return read_as(path, modality, captions, out, err);
     if (!S_ISREG(st.st_mode)) return tl_err_set(err, TL_BAD_INPUT, "%s: neither a folder nor a file", path);
-    struct tl_folder_reader r = {.out = out, .modality = modality, .is_list = true, .err = err};
+    struct tl_folder_reader r = {
+        .out = out, .modality = modality, .captions = captions, .is_list = true, .err = err};
     return end_reading(&r, read_list(&r, path));
 }
 

@@ -11,6 +11,9 @@
  * Below a folder N_name (N from 0 to 10000, the nearest one above a picture counts) a pass of training looks
  * at each picture N times, as kohya's trainers do. The folder that is read itself is not looked at for this.
  *
+ * A folder that cannot be read, or that lies more than 32 below the first, is an item in trouble; so is one
+ * that is called like a picture and has none.
+ *
  * Nothing outside the folder is read: a row that leads out of it is an error, a link that does makes its
  * picture unusable. */
 #ifndef TL_IO_FOLDER_H
@@ -50,6 +53,15 @@ bool tl_folder_scan(const char *folder, struct tl_folder *out, struct tl_err *er
 bool tl_folder_read(const char *folder, struct tl_folder *out, struct tl_err *err);
 void tl_folder_finish(struct tl_folder *folder);
 
+enum tl_folder_captions {
+    TL_FOLDER_CAPTIONS, /* as above */
+    /* A metadata file of something else, without any file_name, is passed over with a warning. */
+    TL_FOLDER_CAPTIONS_FOUND,
+    /* Caption and metadata files are not looked at, whatever is in them. Rows of a list still name its
+     * files and may bring captions. */
+    TL_FOLDER_NO_CAPTIONS,
+};
+
 /* What stands for a set of files on a command line, as the struct that tl_folder_read gives: a folder; one
  * picture or sound by itself; or a list file, any other text file, which holds a path a line, each relative
  * to the list file's folder or absolute. A tab ends the path and begins a caption; blank lines and lines that
@@ -61,8 +73,8 @@ void tl_folder_finish(struct tl_folder *folder);
  * listed without a leading "./"; a second row for a name is TL_BAD_INPUT. Captions beside the files (.txt,
  * .caption, N_name) count where the row has none; metadata files beside them do not. Fails on a list without
  * items. */
-bool tl_folder_open_any(const char *path, enum tl_modality modality, struct tl_folder *out,
-                        struct tl_err *err);
+bool tl_folder_open_any(const char *path, enum tl_modality modality, enum tl_folder_captions captions,
+                        struct tl_folder *out, struct tl_err *err);
 
 /* tl_folder_read for sounds. */
 bool tl_folder_read_sounds(const char *folder, struct tl_folder *out, struct tl_err *err);

@@ -7,6 +7,7 @@
 struct tl_folder_reader {
     struct tl_folder *out;
     enum tl_modality modality;
+    enum tl_folder_captions captions;
     const char *root;             /* the folder; of a list, the folder that it lies in */
     bool is_list;                 /* rows make items, from anywhere */
     char *real_root;              /* owns; without links; NULL of a list */

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <tiller/log.h>
+
 #include "base/str.h"
 #include "io/file.h"
 #include "io/folder_csv.h"
@@ -20,8 +22,19 @@ enum { CAPTION_KEYS = sizeof caption_keys / sizeof *caption_keys };
 struct rows {
     struct tl_folder_reader *r;
     const char *path, *below; /* the file; its folder relative to the root */
-    size_t line;
+    size_t line, n_rows;
+    bool is_alien; /* no metadata of pictures: none of it is used */
 };
+
+/* Whether a file that names no files may be passed over. */
+static bool may_pass(struct rows *rows)
+{
+    if (rows->r->is_list || rows->r->captions != TL_FOLDER_CAPTIONS_FOUND) return false;
+    rows->is_alien = true;
+    tl_log(TL_LOG_WARN, "%s: has no file_name and tells nothing of the %ss here; not used", rows->path,
+           tl_folder_noun(rows->r));
+    return true;
+}
 
 static bool refuse(struct rows *rows, const char *what, const char *file)
 {
@@ -108,12 +121,15 @@ static bool take_json_row(struct rows *rows, const cJSON *row, const char *text,
     struct tl_arena *arena = &r->out->arena;
     struct tl_folder_item *item;
     const char *file, *caption;
-    if (!tl_json_string(row, "file_name", NULL, &file, r->err) ||
-        !tl_text_caption(row, caption_keys, CAPTION_KEYS, arena, &caption, r->err))
+    if (!tl_json_string(row, "file_name", NULL, &file, r->err))
         return tl_err_add(r->err, "%s: line %zu", rows->path, rows->line);
+    if (!file && !rows->n_rows && may_pass(rows)) return true;
+    rows->n_rows++;
     if (!file)
         return tl_err_set(r->err, TL_BAD_INPUT, "%s: line %zu: no \"file_name\" in the row", rows->path,
                           rows->line);
+    if (!tl_text_caption(row, caption_keys, CAPTION_KEYS, arena, &caption, r->err))
+        return tl_err_add(r->err, "%s: line %zu", rows->path, rows->line);
     if (!find_item(rows, file, &item)) return false;
     if (!item) return true;
     item->caption = caption;
@@ -128,7 +144,7 @@ static bool take_jsonl(struct rows *rows, const char *text, size_t n)
     const char *line;
     size_t len;
     bool ok = tl_text_lines_begin(&lines, text, n, rows->path, err);
-    while (ok && tl_text_lines_next(&lines, &line, &len)) {
+    while (ok && !rows->is_alien && tl_text_lines_next(&lines, &line, &len)) {
         cJSON *row = tl_text_lines_object(&lines, line, len, err);
         rows->line = lines.line;
         ok = row && take_json_row(rows, row, line, len);
@@ -150,7 +166,7 @@ static bool find_columns(struct rows *rows, const char *const *header, size_t n,
     for (size_t k = 0; k < CAPTION_KEYS && c->caption == SIZE_MAX; k++)
         for (size_t i = 0; i < n; i++)
             if (strcmp(header[i], caption_keys[k]) == 0) c->caption = i;
-    if (c->file != SIZE_MAX) return true;
+    if (c->file != SIZE_MAX || may_pass(rows)) return true;
     return tl_err_set(rows->r->err, TL_BAD_INPUT,
                       "%s: no column file_name; the first line must name the columns, separated by commas: "
                       "file_name,text",
@@ -184,7 +200,8 @@ static bool take_csv(struct rows *rows, const char *text, size_t n)
     bool ok = tl_csv_begin(&csv, text, n, rows->path, rows->r->err) &&
               tl_csv_next(&csv, &arena, &fields, &n_fields, rows->r->err) &&
               find_columns(rows, fields, n_fields, &columns);
-    while (ok && (ok = tl_csv_next(&csv, &arena, &fields, &n_fields, rows->r->err)) && n_fields) {
+    while (ok && !rows->is_alien && (ok = tl_csv_next(&csv, &arena, &fields, &n_fields, rows->r->err)) &&
+           n_fields) {
         rows->line = csv.text.line;
         ok = take_csv_row(rows, &columns, fields, n_fields);
     }

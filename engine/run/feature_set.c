@@ -24,7 +24,7 @@ enum tl_feature_source tl_feature_source_of(const char *path)
 
 static bool find_files(struct tl_feature_set *set, enum tl_modality modality, bool strict, struct tl_err *err)
 {
-    if (!tl_folder_open_any(set->path, modality, &set->folder, err)) return false;
+    if (!tl_folder_open_any(set->path, modality, TL_FOLDER_NO_CAPTIONS, &set->folder, err)) return false;
     const struct tl_folder *f = &set->folder;
     if (strict && f->n_strays) return tl_err_set(err, TL_BAD_INPUT, "%s", f->strays[0]);
     set->n_files = f->n;

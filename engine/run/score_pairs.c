@@ -20,7 +20,8 @@ static bool pair_in_order(struct tl_score_work *w, struct tl_err *err)
 bool tl_score_pair(struct tl_score_work *w, struct tl_err *err)
 {
     const struct tl_folder *f = &w->folder_files;
-    if (!tl_folder_open_any(w->folder, w->modality, &w->folder_files, err)) return false;
+    enum tl_folder_captions captions = w->params->prompts ? TL_FOLDER_NO_CAPTIONS : TL_FOLDER_CAPTIONS_FOUND;
+    if (!tl_folder_open_any(w->folder, w->modality, captions, &w->folder_files, err)) return false;
     if (w->params->strict && f->n_strays) return tl_err_set(err, TL_BAD_INPUT, "%s", f->strays[0]);
     w->n = f->n;
     w->entries = tl_arena_alloc(&w->row->arena, w->n, sizeof *w->entries);

@@ -151,7 +151,8 @@ static void run_list(const struct fuzz_target *target, const uint8_t *data, size
     for (const char *const *name = target->names; *name; name++) {
         struct tl_folder folder = {0};
         struct tl_err err = {0};
-        bool ok = tl_folder_open_any(fuzz_scratch_put(*name, data, n), TL_MODALITY_IMAGE, &folder, &err);
+        bool ok = tl_folder_open_any(fuzz_scratch_put(*name, data, n), TL_MODALITY_IMAGE, TL_FOLDER_CAPTIONS,
+                                     &folder, &err);
         fuzz_scratch_remove(*name);
         fuzz_check_err(ok, &err);
         if (ok) check_folder(&folder);

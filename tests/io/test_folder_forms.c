@@ -252,12 +252,82 @@ static void test_trouble(void **state)
                 "metadata.csv: a link that leads out");
 }
 
+/* Whether a caption can be read is no matter where none is wanted; metadata of other things is told apart. */
+static void test_without_captions(void **state)
+{
+    (void)state;
+    static const char *const metadata[][2] = {{"metadata.csv", "id,seed\n1,2\n"},
+                                              {"metadata.jsonl", "{\"id\":1,\"text\":2}\n{\"id\":2}\n"}};
+    struct tl_err err = {0};
+    struct tl_folder f;
+    for (int i = 0; i < 2; i++) {
+        char folder[16], name[64];
+        snprintf(folder, sizeof folder, "alien%d", i);
+        for (const char *s = "ab"; *s; s++) {
+            snprintf(name, sizeof name, "%s/%c.png", folder, *s);
+            io_put_text(name, "x");
+        }
+        snprintf(name, sizeof name, "%s/a.txt", folder);
+        io_put_text(name, "a hat");
+        snprintf(name, sizeof name, "%s/b.txt", folder);
+        io_put_text(name, "caf\xe9");
+        snprintf(name, sizeof name, "%s/%s", folder, metadata[i][0]);
+        io_put_text(name, metadata[i][1]);
+        const char *path = io_path(folder);
+        check_fails(tl_folder_read(path, &f, &err), &err, TL_BAD_INPUT, metadata[i][0]);
+        check_ok(tl_folder_open_any(path, TL_MODALITY_IMAGE, TL_FOLDER_NO_CAPTIONS, &f, &err), &err);
+        assert_true(f.n == 2 && !f.items[0].trouble && !f.items[1].trouble && !f.items[0].caption);
+        tl_folder_finish(&f);
+        check_ok(tl_folder_open_any(path, TL_MODALITY_IMAGE, TL_FOLDER_CAPTIONS_FOUND, &f, &err), &err);
+        assert_true(f.n == 2 && !f.items[0].trouble && f.items[1].trouble);
+        assert_string_equal(f.items[0].caption, "a hat");
+        tl_folder_finish(&f);
+    }
+    io_put_text("alien1/metadata.jsonl", "{\"file_name\":\"a.png\"}\n{\"id\":2}\n"); /* a mistake */
+    check_fails(tl_folder_open_any(io_path("alien1"), TL_MODALITY_IMAGE, TL_FOLDER_CAPTIONS_FOUND, &f, &err),
+                &err, TL_BAD_INPUT, "line 2: no \"file_name\"");
+}
+
+/* Folders that cannot be read, lie too deep or are called like a picture: told, and the rest is there. */
+static void test_lost_folders(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    struct tl_folder f;
+    char deep[128] = "lost/";
+    for (int i = 0; i < 40; i++) strcat(deep, "d/");
+    io_put_text(strcat(deep, "z.png"), "x");
+    io_put_text("lost/a.png", "x");
+    io_put_text("lost/album.png/b.png", "x");
+    io_put_text("lost/bare.png/readme", "x");
+    io_put_text("lost/shut/c.png", "x");
+    chmod(io_path("lost/shut"), 0);
+    bool is_shut = access(io_path("lost/shut"), R_OK) != 0; /* root reads all */
+    check_ok(tl_folder_read(io_path("lost"), &f, &err), &err);
+    chmod(io_path("lost/shut"), 0700);
+    assert_int_equal(f.n, 5);
+    check_item(&f, "a.png", 1, NULL);
+    check_item(&f, "album.png/b.png", 1, NULL);
+    assert_non_null(strstr(item_of(&f, "bare.png")->trouble, "lost/bare.png: a folder, and nothing to take"));
+    size_t n_deep = 0;
+    for (size_t i = 0; i < f.n; i++)
+        n_deep += f.items[i].trouble && strstr(f.items[i].trouble, "d/d: a folder too deep") != NULL;
+    assert_int_equal(n_deep, 1);
+    if (is_shut) assert_non_null(strstr(item_of(&f, "shut")->trouble, "lost/shut: cannot list"));
+    tl_folder_finish(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_csv),     cmocka_unit_test(test_metadata_csv),
-        cmocka_unit_test(test_bad_csv), cmocka_unit_test(test_parse_repeats),
-        cmocka_unit_test(test_repeats), cmocka_unit_test(test_trouble),
+        cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_metadata_csv),
+        cmocka_unit_test(test_bad_csv),
+        cmocka_unit_test(test_parse_repeats),
+        cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_trouble),
+        cmocka_unit_test(test_without_captions),
+        cmocka_unit_test(test_lost_folders),
     };
     return cmocka_run_group_tests(tests, io_setup, io_teardown);
 }

@@ -31,7 +31,7 @@ static void test_sounds(void **state)
     assert_int_equal(symlink("/etc/passwd", io_path("snd/out.opus")), 0);
     assert_int_equal(symlink("nowhere", io_path("snd/dead.aiff")), 0);
     check_ok(tl_folder_read_sounds(io_path("snd"), &f, &err), &err);
-    check_ok(tl_folder_open_any(io_path("snd"), TL_MODALITY_AUDIO, &any, &err), &err);
+    check_ok(tl_folder_open_any(io_path("snd"), TL_MODALITY_AUDIO, TL_FOLDER_CAPTIONS, &any, &err), &err);
     static const char *const order[] = {"a.flac", "b.WAV", "dead.aiff", "deep/c.Mp3", "out.opus", "pipe.ogg"};
     assert_int_equal(f.n, 6);
     assert_int_equal(any.n, 6);
@@ -84,7 +84,9 @@ static void test_plain_list(void **state)
              "# what is measured\n\n./in/b.wav\r\nin/3_warm pad/a.wav\nnoext\t a caption \n%s\tfar\n"
              "../other/far.png\nin/gone.wav\nin\n",
              outside);
-    check_ok(tl_folder_open_any(io_put_text("list/files.txt", text), TL_MODALITY_AUDIO, &f, &err), &err);
+    check_ok(tl_folder_open_any(io_put_text("list/files.txt", text), TL_MODALITY_AUDIO, TL_FOLDER_CAPTIONS,
+                                &f, &err),
+             &err);
     assert_int_equal(f.n, 7);
     for (size_t i = 1; i < f.n; i++) assert_true(strcmp(f.items[i - 1].name, f.items[i].name) < 0);
     assert_string_equal(item_of(&f, "in/b.wav")->caption, "beside");
@@ -113,7 +115,7 @@ static void test_row_lists(void **state)
     const char *lists[] = {io_put_text("rows/some.jsonl", rows), io_put_text("rows/some.lst", rows),
                            io_put_text("rows/some.csv", "text,file_name\none,p.png\n,sub/q.png\n")};
     for (int i = 0; i < 3; i++) {
-        check_ok(tl_folder_open_any(lists[i], TL_MODALITY_IMAGE, &f, &err), &err);
+        check_ok(tl_folder_open_any(lists[i], TL_MODALITY_IMAGE, TL_FOLDER_CAPTIONS, &f, &err), &err);
         assert_int_equal(f.n, 2);
         assert_string_equal(item_of(&f, "p.png")->caption, "one");
         assert_null(item_of(&f, "sub/q.png")->caption);
@@ -142,14 +144,15 @@ static void test_refused(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *path = io_put_text(cases[i].name, cases[i].text);
-        check_fails(tl_folder_open_any(path, TL_MODALITY_AUDIO, &f, &err), &err, TL_BAD_INPUT, cases[i].part);
+        check_fails(tl_folder_open_any(path, TL_MODALITY_AUDIO, TL_FOLDER_CAPTIONS, &f, &err), &err,
+                    TL_BAD_INPUT, cases[i].part);
         assert_int_equal(f.n, 0);
     }
     assert_int_equal(mkfifo(io_path("bad/pipe"), 0600), 0);
-    check_fails(tl_folder_open_any(io_path("bad/pipe"), TL_MODALITY_AUDIO, &f, &err), &err, TL_BAD_INPUT,
-                "pipe: neither a folder nor a file");
-    check_fails(tl_folder_open_any(io_path("bad/none"), TL_MODALITY_AUDIO, &f, &err), &err, TL_BAD_INPUT,
-                "none: cannot open");
+    check_fails(tl_folder_open_any(io_path("bad/pipe"), TL_MODALITY_AUDIO, TL_FOLDER_CAPTIONS, &f, &err),
+                &err, TL_BAD_INPUT, "pipe: neither a folder nor a file");
+    check_fails(tl_folder_open_any(io_path("bad/none"), TL_MODALITY_AUDIO, TL_FOLDER_CAPTIONS, &f, &err),
+                &err, TL_BAD_INPUT, "none: cannot open");
 }
 
 static void test_single(void **state)
@@ -160,7 +163,8 @@ static void test_single(void **state)
     io_put_text("one/tone.ogg", "x");
     io_put_text("one/tone.caption", "a tone");
     io_put_text("one/other.ogg", "x");
-    check_ok(tl_folder_open_any(io_path("one/tone.ogg"), TL_MODALITY_AUDIO, &f, &err), &err);
+    check_ok(tl_folder_open_any(io_path("one/tone.ogg"), TL_MODALITY_AUDIO, TL_FOLDER_CAPTIONS, &f, &err),
+             &err);
     assert_int_equal(f.n, 1);
     assert_string_equal(f.items[0].name, "tone.ogg");
     assert_string_equal(f.items[0].path, io_path("one/tone.ogg"));
