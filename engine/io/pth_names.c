@@ -21,6 +21,7 @@ struct walk {
     size_t n, size;               /* tensors */
     struct tl_st_tensor *tensors; /* owns */
     size_t visits;
+    struct tl_str name; /* of what is being visited; grows and shrinks on the way */
     size_t n_unknown;
     struct tl_str unknown; /* the first few, for the warning */
 };
@@ -35,6 +36,11 @@ static bool out_of_memory(struct walk *w)
     return bad(w, "out of memory");
 }
 
+static const char *name_of(const struct walk *w)
+{
+    return w->name.len ? w->name.data : "";
+}
+
 static void note_unknown(struct walk *w, const struct tl_pickle_value *v, const char *name)
 {
     char what[256];
@@ -45,7 +51,7 @@ static void note_unknown(struct walk *w, const struct tl_pickle_value *v, const 
     }
 }
 
-static bool take_tensor(struct walk *w, const struct tl_pickle_value *v, const char *name)
+static bool take_tensor(struct walk *w, const struct tl_pickle_value *v)
 {
     bool known;
     if (w->n == TL_ST_MAX_TENSORS) return bad(w, "more than the 200,000 tensors allowed");
@@ -57,6 +63,8 @@ static bool take_tensor(struct walk *w, const struct tl_pickle_value *v, const c
         w->tensors = more;
         w->size = size;
     }
+    const char *name = tl_arena_strdup(&w->pth->file->own, name_of(w));
+    if (!name) return out_of_memory(w);
     if (!tl_pth_tensor(w->pth, v, name, &w->tensors[w->n], &known)) return false;
     if (known) {
         w->n++;
@@ -66,74 +74,90 @@ static bool take_tensor(struct walk *w, const struct tl_pickle_value *v, const c
     return true;
 }
 
-/* The name of an item: PARENT.KEY. NULL, without an error, for a key that is neither text nor number. */
-static bool join(struct walk *w, const char *parent, const struct tl_pickle_value *key, uint32_t index,
-                 const char **out)
+/* Puts an item's key behind the name: PARENT.KEY. *known is false, without an error, for a key that is
+ * neither text nor number. */
+static bool push_key(struct walk *w, const struct tl_pickle_value *key, uint32_t index, bool *known)
 {
-    const char *dot = *parent ? "." : "";
-    struct tl_arena *arena = &w->pth->file->own;
-    *out = "";
-    if (w->count_only) return true;
+    const char *dot = w->name.len ? "." : "";
+    *known = true;
     if (!key || key->kind == TL_PICKLE_INT) {
-        *out =
-            tl_arena_printf(arena, "%s%s%lld", parent, dot, key ? (long long)key->integer : (long long)index);
+        tl_str_printf(&w->name, "%s%lld", dot, key ? (long long)key->integer : (long long)index);
     } else if (key->kind == TL_PICKLE_TEXT) {
         uint32_t len = key->text.len;
-        if (len > TL_ST_MAX_NAME || strlen(parent) + len + 1 > TL_ST_MAX_NAME)
+        if (len > TL_ST_MAX_NAME || w->name.len + len + 1 > TL_ST_MAX_NAME)
             return bad(w, "a tensor's name is longer than 512 bytes");
         if (memchr(key->text.data, 0, len) || tl_utf8_prefix(key->text.data, len) != len)
             return bad(w, "a tensor's name is not UTF-8");
-        *out = tl_arena_printf(arena, "%s%s%.*s", parent, dot, (int)len, key->text.data);
+        tl_str_append(&w->name, dot);
+        tl_str_append_n(&w->name, key->text.data, len);
     } else {
-        *out = NULL;
-        return true;
+        *known = false;
     }
-    return *out != NULL || out_of_memory(w);
+    return !w->name.failed || out_of_memory(w);
 }
 
-static bool visit(struct walk *w, uint32_t value, const char *name, int depth);
+static void pop_key(struct walk *w, size_t len)
+{
+    if (!w->name.data) return;
+    w->name.len = len;
+    w->name.data[len] = 0;
+}
 
-static bool visit_items(struct walk *w, const struct tl_pickle_value *v, const char *name, int depth)
+static bool visit(struct walk *w, uint32_t value, int depth);
+
+static bool visit_item(struct walk *w, const struct tl_pickle_value *key, uint32_t index, uint32_t value,
+                       int depth)
+{
+    const struct tl_pickle_value *v = tl_pickle_at(&w->pth->pickle, value);
+    size_t len = w->name.len;
+    bool known = true;
+    /* What is shared may be met more often than it is stored, but not without end. */
+    if (++w->visits > 2 * w->pth->pickle.n_cells + 1000)
+        return bad(w, "its dicts share each other too often");
+    if (v->kind <= TL_PICKLE_BYTES || v->kind == TL_PICKLE_NAME) return true; /* no name is made for these */
+    if (!w->count_only && !push_key(w, key, index, &known)) return false;
+    if (!known) {
+        note_unknown(w, v, len ? name_of(w) : "a key that is no string");
+        return true;
+    }
+    bool ok = visit(w, value, depth + 1);
+    pop_key(w, len);
+    return ok;
+}
+
+static bool visit_items(struct walk *w, const struct tl_pickle_value *v, int depth)
 {
     const struct tl_pickle *p = &w->pth->pickle;
     bool dict = v->kind == TL_PICKLE_DICT;
     uint32_t cell = v->items.first, n = v->items.n / (dict ? 2 : 1);
     for (uint32_t i = 0; i < n; i++) {
         const struct tl_pickle_value *key = dict ? tl_pickle_at(p, p->cells[cell].value) : NULL;
-        const char *child;
         if (dict) cell = p->cells[cell].next;
         const struct tl_pickle_cell *item = &p->cells[cell];
         cell = item->next;
-        unsigned kind = tl_pickle_at(p, item->value)->kind;
-        if (kind <= TL_PICKLE_BYTES || kind == TL_PICKLE_NAME) continue; /* no name is made for these */
-        if (!join(w, name, key, i, &child)) return false;
-        if (child && !visit(w, item->value, child, depth + 1)) return false;
-        if (!child) note_unknown(w, tl_pickle_at(p, item->value), *name ? name : "a key that is no string");
+        if (!visit_item(w, key, i, item->value, depth)) return false;
     }
     return true;
 }
 
-static bool visit(struct walk *w, uint32_t value, const char *name, int depth)
+static bool visit(struct walk *w, uint32_t value, int depth)
 {
     struct tl_pickle_value *v = &w->pth->pickle.values[value];
-    /* What is shared may be met more often than it is stored, but not without end. */
-    if (++w->visits > 2 * w->pth->pickle.n_values + 1000000)
-        return bad(w, "its dicts share each other too often");
     if (v->walking) return bad(w, "its object contains itself (a cycle)");
-    if (tl_pth_is_tensor(w->pth, v)) return take_tensor(w, v, name);
+    if (tl_pth_is_tensor(w->pth, v)) return take_tensor(w, v);
     switch (v->kind) {
     case TL_PICKLE_DICT:
     case TL_PICKLE_LIST:
     case TL_PICKLE_TUPLE:
         if (depth >= DEEPEST) return bad(w, "its object is nested deeper than 64 levels");
         v->walking = true;
-        if (!visit_items(w, v, name, depth)) return false;
+        if (!visit_items(w, v, depth)) return false;
         v->walking = false;
         return true;
     case TL_PICKLE_CALL:
     case TL_PICKLE_PERSID:
     case TL_PICKLE_SET:
-        note_unknown(w, v, name);
+        note_unknown(w, v, name_of(w));
         return true;
     default:
         return true;
@@ -166,7 +190,7 @@ static bool choose_root(struct tl_pth *pth, uint32_t *out)
         const struct tl_pickle_value *part = tl_pickle_get(p, root, parts[i]);
         struct walk w = {.pth = pth, .count_only = true};
         if (!part || part->kind != TL_PICKLE_DICT) continue;
-        if (!visit(&w, (uint32_t)(part - p->values), "", 1)) return false;
+        if (!visit(&w, (uint32_t)(part - p->values), 1)) return false;
         if (!w.n) continue;
         *out = (uint32_t)(part - p->values);
         return true;
@@ -223,8 +247,10 @@ bool tl_pth_take(struct tl_pth *pth)
     if (!choose_root(pth, &root)) return false;
     /* A tensor that was saved by itself has no name. */
     bool alone = tl_pth_is_tensor(pth, tl_pickle_at(&pth->pickle, root));
-    bool ok = visit(&w, root, alone ? "tensor" : "", 0) && settle(&w);
+    if (alone) tl_str_append(&w.name, "tensor");
+    bool ok = (!w.name.failed || out_of_memory(&w)) && visit(&w, root, 0) && settle(&w);
     tl_str_finish(&w.unknown);
+    tl_str_finish(&w.name);
     if (!ok) {
         free(w.tensors);
         return false;

@@ -116,12 +116,14 @@ static bool from_zip(struct tl_pth *pth, const struct persid *id, uint64_t bytes
             pth->file->what, (int)id->key->text.len, id->key->text.data, (unsigned long long)id->numel,
             (unsigned long long)bytes, (unsigned long long)tl_zip_size(pth->zip, i));
     }
+    if (!pth->unpacked[i]) pth->unpacked[i] = tl_zip_stored(pth->zip, i);
     if (!pth->unpacked[i]) {
-        size_t before = pth->file->own.bytes;
-        if (!tl_zip_read(pth->zip, i, bytes < pth->unpack_left ? bytes : pth->unpack_left, &pth->file->own,
-                         &pth->unpacked[i], pth->err))
-            return false;
-        if (pth->file->own.bytes != before) pth->unpack_left -= bytes;
+        if (bytes > pth->unpack_left)
+            return storage_error(pth, id->key,
+                                 "unpacked, the storages would be far larger than the file; save it again "
+                                 "with torch.save, which packs nothing");
+        if (!tl_zip_read(pth->zip, i, bytes, &pth->file->own, &pth->unpacked[i], pth->err)) return false;
+        pth->unpack_left -= bytes;
     }
     out->data = pth->unpacked[i];
     return true;

@@ -129,6 +129,11 @@ uint64_t tl_zip_size(const struct tl_zip *zip, size_t i)
     return zip->entries[i].size;
 }
 
+const uint8_t *tl_zip_stored(const struct tl_zip *zip, size_t i)
+{
+    return zip->entries[i].stored;
+}
+
 bool tl_zip_find(const struct tl_zip *zip, const char *name, size_t *out_i)
 {
     zip_int64_t i = zip_name_locate(zip->zip, name, ZIP_FL_ENC_RAW);

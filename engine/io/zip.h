@@ -30,6 +30,9 @@ const char *tl_zip_name(const struct tl_zip *zip, size_t i); /* raw bytes; valid
 uint64_t tl_zip_size(const struct tl_zip *zip, size_t i);    /* of the content */
 bool tl_zip_find(const struct tl_zip *zip, const char *name, size_t *out_i);
 
+/* The content where it lies in the archive's own bytes, of any size; NULL where it has to be unpacked. */
+const uint8_t *tl_zip_stored(const struct tl_zip *zip, size_t i);
+
 /* Content of an entry of at most `limit` bytes: in the archive's own bytes, or in the arena. Sizes that
  * deflate cannot reach are refused before memory is taken. */
 bool tl_zip_read(const struct tl_zip *zip, size_t i, uint64_t limit, struct tl_arena *arena,

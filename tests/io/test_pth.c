@@ -1,4 +1,7 @@
 /* PyTorch checkpoints: torch's own files against safetensors of the same tensors, and files that lie. */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <tiller/log.h>
 
 #include "io/file.h"
@@ -274,6 +277,149 @@ static void test_archives(void **state)
     tl_str_finish(&p);
 }
 
+static void put(struct tl_str *out, uint64_t v, int bytes)
+{
+    for (int i = 0; i < bytes; i++) tl_str_append_n(out, &(char){(char)(v >> 8 * i & 255)}, 1);
+}
+
+/* A stored entry's record in front of it (offset 0) or in the directory, sizes in zip64's extra field. */
+static void put_entry(struct tl_str *out, bool is_local, const char *name, uint64_t n, uint64_t at)
+{
+    put(out, is_local ? 0x04034b50 : 0x02014b50, 4);
+    if (!is_local) put(out, 45, 2);
+    put(out, 45, 2);
+    put(out, 0, 2 + 2 + 2); /* flags, method, time */
+    put(out, 0x21, 2);
+    put(out, 0, 4); /* CRC-32 */
+    put(out, UINT32_MAX, 4);
+    put(out, UINT32_MAX, 4);
+    put(out, strlen(name), 2);
+    put(out, is_local ? 20 : 28, 2);
+    if (!is_local) put(out, 0, 2 + 2 + 2 + 4), put(out, UINT32_MAX, 4);
+    tl_str_append(out, name);
+    put(out, 1, 2);
+    put(out, is_local ? 16 : 24, 2);
+    put(out, n, 8);
+    put(out, n, 8);
+    if (!is_local) put(out, at, 8);
+}
+
+/* A storage of more than 4 GiB, stored as torch stores it, takes no memory. The file is a hole. */
+static void test_large_storage(void **state)
+{
+    (void)state;
+    const uint64_t numel = ((uint64_t)1 << 30) + 64, bytes = 4 * numel;
+    struct tl_err err = {0};
+    struct tl_str p = {0}, head = {0}, end = {0};
+    pickle_ops(&p, "} 'a'");
+    pickle_tensor(&p, "FloatStorage", "0", (int)numel, 0, "(#1073741888t", "(#1t");
+    pickle_ops(&p, "s.");
+    put_entry(&head, true, "a/data.pkl", p.len, 0);
+    tl_str_append_n(&head, p.data, p.len);
+    uint64_t second = head.len;
+    put_entry(&head, true, "a/data/0", bytes, 0);
+    uint64_t directory = head.len + bytes;
+    put_entry(&end, false, "a/data.pkl", p.len, 0);
+    put_entry(&end, false, "a/data/0", bytes, second);
+    uint64_t size = end.len;
+    put(&end, 0x06064b50, 4);
+    put(&end, 44, 8);
+    put(&end, 45, 2), put(&end, 45, 2);
+    put(&end, 0, 4 + 4);
+    put(&end, 2, 8), put(&end, 2, 8), put(&end, size, 8), put(&end, directory, 8);
+    put(&end, 0x07064b50, 4), put(&end, 0, 4), put(&end, directory + size, 8), put(&end, 1, 4);
+    put(&end, 0x06054b50, 4), put(&end, 0, 2 + 2), put(&end, 2, 2), put(&end, 2, 2);
+    put(&end, size, 4), put(&end, UINT32_MAX, 4), put(&end, 0, 2);
+    const char *path = io_put("large.pth", head.data, head.len);
+    const float last = 3;
+    int fd = open(path, O_WRONLY);
+    bool ok = pwrite(fd, &last, 4, (off_t)directory - 4) == 4 &&
+              pwrite(fd, end.data, end.len, (off_t)directory) == (ssize_t)end.len;
+    close(fd);
+    tl_str_finish(&p);
+    tl_str_finish(&head);
+    tl_str_finish(&end);
+    if (!ok) {
+        unlink(path);
+        skip(); /* a file system without holes or without such files */
+    }
+    struct tl_st_file *f = tl_st_open(path, &err);
+    check_ok(f, &err);
+    const struct tl_st_tensor *t = tl_st_at(f, 0);
+    assert_true(t->n == numel && t->bytes == bytes);
+    assert_memory_equal((const uint8_t *)t->data + bytes - 4, &last, 4);
+    tl_st_close(&f);
+    unlink(path);
+}
+
+/* Zeros that deflate makes small. */
+static void test_bomb(void **state)
+{
+    (void)state;
+    enum { N = 17 << 20 };
+    struct tl_err err = {0};
+    struct tl_str p = {0};
+    float *zeros = calloc(N, sizeof *zeros);
+    pickle_ops(&p, "} 'a'");
+    pickle_tensor(&p, "FloatStorage", "0", N, 0, "(#17825792t", "(#1t");
+    pickle_ops(&p, "s.");
+    struct tl_zip_item items[] = {{"a/data.pkl", p.data, p.len}, {"a/data/0", zeros, N * sizeof *zeros}};
+    check_ok(tl_zip_write(io_path("bomb.pth"), items, 2, true, &err), &err);
+    check_fails(tl_st_open(io_path("bomb.pth"), &err), &err, TL_BAD_INPUT,
+                "storage 0: unpacked, the storages would be far larger than the file");
+    free(zeros);
+    tl_str_finish(&p);
+}
+
+/* What is shared twice is taken twice, under both names. */
+static void test_shared(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    struct tl_str p = {0};
+    float data[4] = {1, 2, 3, 4};
+    pickle_ops(&p, "]( } 'a'");
+    pickle_tensor(&p, "FloatStorage", "0", 4, 0, "(#4t", "(#1t");
+    pickle_ops(&p, "s q\x01 h\x01 } 'inner' h\x01 s e.");
+    struct tl_st_file *f = tl_st_open(pickle_put("shared.pth", &p, data, sizeof data), &err);
+    check_ok(f, &err);
+    assert_int_equal(tl_st_count(f), 3);
+    assert_string_equal(tl_st_at(f, 0)->name, "0.a");
+    assert_string_equal(tl_st_at(f, 1)->name, "1.a");
+    assert_string_equal(tl_st_at(f, 2)->name, "2.inner.a");
+    tl_st_close(&f);
+    tl_str_finish(&p);
+}
+
+/* A few kilobytes of dicts in dicts, with long keys, are refused before they have become many names. */
+static void test_wide_names(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    struct tl_str p = {0};
+    char key[101];
+    memset(key, 'k', 100);
+    key[100] = 0;
+    tl_str_append(&p, "\x80\x02}q\x01");
+    pickle_ops(&p, "'t'");
+    pickle_tensor(&p, "FloatStorage", "0", 4, 0, "(#4t", "(#1t");
+    pickle_ops(&p, "s");
+    for (int i = 1; i < 5; i++) {
+        tl_str_append_n(&p, (char[]){'}', 'q', (char)(i + 1)}, 3);
+        for (int k = 0; k < 10; k++) {
+            key[0] = (char)('a' + k);
+            tl_str_append_n(&p, (char[]){'X', 100, 0, 0, 0}, 5);
+            tl_str_append_n(&p, key, 100);
+            tl_str_append_n(&p, (char[]){'h', (char)i, 's'}, 3);
+        }
+    }
+    tl_str_append(&p, ".");
+    float data[4] = {0};
+    check_fails(tl_st_open(pickle_put("names.pth", &p, data, sizeof data), &err), &err, TL_BAD_INPUT,
+                "share each other");
+    tl_str_finish(&p);
+}
+
 /* More than 65,535 entries and keys: zip64 directory, memo indices of four bytes. */
 static void test_many_keys(void **state)
 {
@@ -406,6 +552,10 @@ int main(void)
         cmocka_unit_test(test_hostile_pickles),
         cmocka_unit_test(test_views),
         cmocka_unit_test(test_archives),
+        cmocka_unit_test(test_large_storage),
+        cmocka_unit_test(test_bomb),
+        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_wide_names),
         cmocka_unit_test(test_many_keys),
         cmocka_unit_test(test_cuts),
         cmocka_unit_test(test_damage),
