@@ -8,6 +8,8 @@
 #include "io/file.h"
 #include "io/json.h"
 
+static const double batch_norm_eps = 1e-5; /* torch's default: no config of these classes says another */
+
 /* Configs of transformers name their class in `architectures`, nested ones only by model_type. */
 static const struct {
     const char *model_type, *name;
@@ -111,7 +113,8 @@ struct tl_component *tl_component_open_as(struct tl_device *device, const char *
     }
     c->folder = strdup(folder);
     set = tl_st_set_open(folder, c->cls->weights, NULL, err);
-    if (!c->folder || !set || !tl_weights_load(c->store, set, NULL, err)) {
+    if (!c->folder || !set || !tl_weights_load(c->store, set, NULL, err) ||
+        !tl_weights_settle_norms(c->store, set, batch_norm_eps, err)) {
         tl_err_set(err, TL_FAIL, "out of memory");
         tl_component_close(&c);
     }

@@ -32,7 +32,7 @@ static bool respell(const char *name, int i, char other[NAME_SIZE])
     return true;
 }
 
-static const struct tl_st_tensor *find(const struct tl_st_set *set, const char *name)
+const struct tl_st_tensor *tl_weights_find(const struct tl_st_set *set, const char *name)
 {
     const struct tl_st_tensor *t = tl_st_set_find(set, name);
     char other[NAME_SIZE];
@@ -75,7 +75,7 @@ static size_t largest(const struct tl_store_layout *l)
 static int count_missing(const struct tl_store_layout *l, const struct tl_st_set *set)
 {
     int n = 0;
-    for (int32_t i = 0; i < l->n_entries; i++) n += !find(set, l->entries[i].name);
+    for (int32_t i = 0; i < l->n_entries; i++) n += !tl_weights_find(set, l->entries[i].name);
     return n;
 }
 
@@ -90,7 +90,7 @@ bool tl_weights_load(struct tl_store *store, const struct tl_st_set *set, size_t
     if (!ok) tl_err_set(err, TL_FAIL, "out of memory while loading weights");
     for (int32_t i = 0; ok && i < l->n_entries; i++) {
         const struct tl_store_entry *e = &l->entries[i];
-        const struct tl_st_tensor *t = find(set, e->name);
+        const struct tl_st_tensor *t = tl_weights_find(set, e->name);
         struct tl_shape want = tl_layout_file_shape(e->layout, &e->shape);
         char text[2][96];
         if (!t) {

@@ -13,6 +13,18 @@
 bool tl_weights_load(struct tl_store *store, const struct tl_st_set *set, size_t *out_unused,
                      struct tl_err *err);
 
+/* The file's tensor of a name of ours, in either spelling; NULL where there is none. */
+const struct tl_st_tensor *tl_weights_find(const struct tl_st_set *set, const char *name);
+
+/* What batch norm NORM comes to, from the file's values: x * scale + shift, n channels each. */
+bool tl_weights_norm(const struct tl_st_set *set, const char *norm, size_t n, double eps, double *out_scale,
+                     double *out_shift, struct tl_err *err);
+
+/* Of a loaded store in halves (one in F32 stays as it is): the weight and bias of every affine batch norm
+ * become what it comes to, its statistics 0 and 1. */
+bool tl_weights_settle_norms(struct tl_store *store, const struct tl_st_set *set, double eps,
+                             struct tl_err *err);
+
 /* The entry that a name in a file of either generation means; NULL where there is none. */
 const struct tl_store_entry *tl_weights_entry(const struct tl_store_layout *layout, const char *name);
 

@@ -1,6 +1,5 @@
 #include "models/weights_file.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,46 +93,46 @@ tl_val tl_weights_file_conv_norm(struct tl_nn *nn, tl_val x, int64_t out, struct
     return tl_unary(g, TL_UNARY_RELU, tl_conv2d(g, x, tl_cast(g, w, TL_F32), vector[0], TL_NONE, c), 0, 0);
 }
 
-/* w *= scale and bias = bias - mean * scale, scale = gamma / sqrt(var + eps); w [rows][n] in kernel order. */
-static bool fold(struct tl_store *store, const struct tl_store_entry *w,
-                 const struct tl_store_entry *const *v, double eps, struct tl_err *err)
+/* w *= scale and bias = shift of the norm, from the file's values and rounded once; w [rows][n] in kernel
+ * order. */
+static bool fold(const struct tl_weights_file *file, const struct tl_store_entry *w, const char *norm,
+                 const struct tl_store_entry *bias, double eps, struct tl_err *err)
 {
+    const struct tl_st_tensor *t = tl_weights_find(file->set, w->name);
     size_t n = (size_t)tl_shape_last(&w->shape), all = (size_t)tl_shape_count(&w->shape);
-    float *x = malloc(all * sizeof *x), *vectors = malloc(NORM_VECTORS * n * sizeof *vectors);
-    double *scales = malloc(n * sizeof *scales);
-    bool ok = (x && vectors && scales) || tl_err_set(err, TL_FAIL, "out of memory while loading weights");
-    for (size_t i = 0; ok && i < NORM_VECTORS; i++) ok = tl_store_read(store, v[i], vectors + i * n, err);
-    ok = ok && tl_store_read(store, w, x, err);
-    for (size_t c = 0; ok && c < n; c++) {
-        double scale = vectors[n + c] / sqrt(vectors[3 * n + c] + eps);
-        vectors[c] = (float)(vectors[c] - vectors[2 * n + c] * scale);
-        scales[c] = scale;
-    }
+    float *stored = malloc(all * sizeof *stored), *x = malloc(all * sizeof *x);
+    double *scale = malloc(2 * n * sizeof *scale), *shift = scale ? scale + n : NULL;
+    bool ok = (t && stored && x && scale) || tl_err_set(err, TL_FAIL, "out of memory while loading weights");
+    ok = ok && tl_weights_norm(file->set, norm, n, eps, scale, shift, err) && tl_st_to_f32(t, stored, err);
+    if (ok) tl_layout_from_file(w->layout, &w->shape, stored, x);
     for (size_t i = 0; ok && i < all; i += n)
-        for (size_t c = 0; c < n; c++) x[i + c] = (float)(x[i + c] * scales[c]);
-    ok = ok && tl_store_write(store, w, x, err) && tl_store_write(store, v[0], vectors, err);
+        for (size_t c = 0; c < n; c++) x[i + c] = (float)((double)x[i + c] * scale[c]);
+    ok = ok && tl_store_write(file->store, w, x, err);
+    for (size_t c = 0; ok && c < n; c++) x[c] = (float)shift[c];
+    ok = ok && tl_store_write(file->store, bias, x, err);
+    free(stored);
     free(x);
-    free(vectors);
-    free(scales);
+    free(scale);
     return ok;
 }
 
-static bool fold_all(struct tl_store *store, double eps, struct tl_err *err)
+static bool fold_all(const struct tl_weights_file *file, double eps, struct tl_err *err)
 {
-    const struct tl_store_layout *l = store->layout;
+    const struct tl_store_layout *l = file->layout;
     char norm[TL_ST_MAX_NAME], name[2 * TL_ST_MAX_NAME];
     for (int32_t i = 0; i < l->n_entries; i++) {
-        const struct tl_store_entry *v[NORM_VECTORS], *w = &l->entries[i];
+        const struct tl_store_entry *bias = NULL, *w = &l->entries[i];
         size_t n = strlen(w->name);
         if (w->layout != TL_LAYOUT_CONV2D || n < 7 || !renamed(w->name, "conv", "bn", norm)) continue;
         bool all = true;
         norm[strlen(norm) - strlen(".weight")] = 0;
         for (int k = 0; k < NORM_VECTORS; k++) {
             snprintf(name, sizeof name, "%s.%s", norm, norm_vectors[k]);
-            v[k] = tl_store_layout_find(l, name);
-            all = all && v[k];
+            const struct tl_store_entry *v = tl_store_layout_find(l, name);
+            if (k == 0) bias = v;
+            all = all && v;
         }
-        if (all && !fold(store, w, v, eps, err)) return false;
+        if (all && !fold(file, w, norm, bias, eps, err)) return false;
     }
     return true;
 }
@@ -149,7 +148,9 @@ bool tl_weights_file_load(struct tl_weights_file *file, struct tl_device *device
     if (ok) file->layout = tl_store_layout_create(graphs, 1, TL_SET_BASE, NULL, NULL, err);
     if (file->layout) file->store = tl_store_create(device, file->layout, err);
     ok = file->store && tl_weights_load(file->store, file->set, NULL, err);
-    ok = ok && (device->plans_only || fold_all(file->store, (double)norm_eps, err));
+    double eps = (double)norm_eps;
+    ok = ok && (device->plans_only ||
+                (fold_all(file, eps, err) && tl_weights_settle_norms(file->store, file->set, eps, err)));
     tl_graph_destroy(g);
     tl_weights_file_close_file(file);
     return ok;

@@ -208,6 +208,94 @@ static void test_names(void **state)
     tl_device_close(&device);
 }
 
+/* ---- halves ---- */
+
+/* A copy whose variances no F16 holds, too large and too small ones by turns, the weights made to fit. */
+static void copy_scaled(const char *source, const char *target)
+{
+    struct tl_err err = {0};
+    struct tl_st_file *file = tl_st_open(source, &err);
+    if (!file) fail_msg("%s", err.text);
+    size_t n = tl_st_count(file);
+    struct tl_st_item *items = calloc(n, sizeof *items);
+    for (size_t i = 0; i < n; i++) {
+        const struct tl_st_tensor *t = tl_st_at(file, i);
+        float *x = malloc((t->n + 1) * sizeof *x);
+        check_ok(tl_st_to_f32(t, x, &err), &err);
+        bool is_var = strstr(t->name, "running_var") != NULL;
+        bool is_weight = t->rank == 1 && strstr(t->name, ".weight");
+        for (size_t c = 0; c < t->n; c++) {
+            float s = c % 2 ? 3000 : 1.0f / 3000;
+            x[c] *= is_var ? s * s : is_weight ? s : 1;
+        }
+        items[i] = (struct tl_st_item){.name = t->name, .dtype = TL_ST_F32, .rank = t->rank, .data = x};
+        memcpy(items[i].shape, t->shape, sizeof t->shape);
+    }
+    check_ok(tl_st_write(target, items, n, NULL, &err), &err);
+    for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)items[i].data);
+    free(items);
+    tl_st_close(&file);
+}
+
+/* Of weights in a dtype: the network's rows for the fixture's input. */
+static float *run_as(struct tl_device *device, const struct tl_st_file *io, enum tl_dtype dtype,
+                     struct call call, const char *in, size_t n)
+{
+    struct tl_err err = {0};
+    struct tl_weights_file file = {.dtype = dtype};
+    struct tl_cnn14 cnn14;
+    struct tl_shape shape;
+    check_ok(tl_weights_file_open(&file, path, &err), &err);
+    if (call.net == CNN14) check_ok(tl_cnn14_read(&file, &cnn14, &err), &err);
+    float *x = read_input(tl_st_find(io, in), &shape);
+    struct tl_graph *declared = graph(&call, &file, &cnn14, shape), *g = graph(&call, &file, &cnn14, shape);
+    float eps = call.net == INCEPTION ? tl_inception_norm_eps : tl_cnn14_norm_eps;
+    check_ok(tl_weights_file_load(&file, device, &declared, eps, &err), &err);
+    struct tl_exec *exec = tl_exec_create(device, &g, &err);
+    if (!exec) fail_msg("%s", err.text);
+    float *y = malloc(n * sizeof *y);
+    check_ok(tl_exec_bind(exec, TL_SET_BASE, file.store, &err) && tl_exec_write(exec, "in", x, &err) &&
+                 tl_exec_run(exec, &err) && tl_exec_read(exec, "out", y, &err),
+             &err);
+    free(x);
+    tl_exec_destroy(&exec);
+    tl_weights_file_finish(&file);
+    return y;
+}
+
+static void test_half_norms(void **state)
+{
+    static const struct {
+        struct call call;
+        const char *source, *in, *out;
+    } nets[] = {{{INCEPTION, 3}, FIXTURE "inception.safetensors", "inception.x", "inception.out.3"},
+                {{CNN14, 0}, FIXTURE "cnn14.safetensors", "cnn14.x", "cnn14.out"}};
+    static const struct {
+        enum tl_dtype dtype;
+        double most;
+    } halves[] = {{TL_F16, 3e-3}, {TL_BF16, 3e-2}};
+    struct tl_err err = {0};
+    (void)state;
+    struct tl_device *device = tl_device_open(&(struct tl_device_params){.name = "cpu"}, &err);
+    struct tl_st_file *io = tl_st_open(FIXTURE "io.safetensors", &err);
+    if (!device || !io) fail_msg("%s", err.text);
+    for (size_t i = 0; i < 2; i++) {
+        size_t n = tl_st_find(io, nets[i].out)->n;
+        copy_scaled(nets[i].source, path);
+        float *whole = run_as(device, io, TL_F32, nets[i].call, nets[i].in, n);
+        for (size_t k = 0; k < 2; k++) {
+            float *y = run_as(device, io, halves[k].dtype, nets[i].call, nets[i].in, n);
+            double e = check_rel_l2(y, whole, n);
+            printf("%s in %s: %.1e from F32\n", nets[i].in, tl_dtype_name(halves[k].dtype), e);
+            if (!(e > 0 && e < halves[k].most)) fail_msg("%s: off by %g", nets[i].in, e);
+            free(y);
+        }
+        free(whole);
+    }
+    tl_st_close(&io);
+    tl_device_close(&device);
+}
+
 static void check_refused(const char *source, struct renaming row, struct call call, const char *part)
 {
     struct tl_err err = {0};
@@ -248,6 +336,7 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_cpu), cmocka_unit_test(test_vulkan),
-                                       cmocka_unit_test(test_names), cmocka_unit_test(test_refusals)};
+                                       cmocka_unit_test(test_names), cmocka_unit_test(test_half_norms),
+                                       cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
