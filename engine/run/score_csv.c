@@ -29,16 +29,25 @@ bool tl_score_csv_number(struct tl_str *out, double x, struct tl_err *err)
 }
 
 /* An ensemble has a column for each member. */
-static bool add_items(const struct tl_score_row *row, struct tl_str *out, struct tl_err *err)
+static void add_items_heading(const struct tl_score_row *row, bool many, struct tl_str *out)
 {
+    if (many) tl_str_append(out, "folder,");
     tl_str_append(out, row->is_reward ? "file,prompt,score" : "file,partner,score");
     for (size_t k = 0; row->members && k < row->n_parts; k++) {
         tl_str_append(out, ",");
         tl_score_csv_text(out, row->members[k].spec);
     }
     tl_str_append(out, "\n");
+}
+
+static bool add_items(const struct tl_score_row *row, bool many, struct tl_str *out, struct tl_err *err)
+{
     for (size_t i = 0; i < row->n_items; i++) {
         const struct tl_score_item *item = &row->items[i];
+        if (many) {
+            tl_score_csv_text(out, row->sides[row->n_sides - 1].path);
+            tl_str_append(out, ",");
+        }
         tl_score_csv_text(out, item->file);
         tl_str_append(out, ",");
         tl_score_csv_text(out, item->other ? item->other : "");
@@ -59,7 +68,8 @@ static void add_word(struct tl_str *out, const char *text)
     tl_score_csv_text(out, text ? text : "");
 }
 
-static bool add_value(const struct tl_score_row *row, struct tl_str *out, struct tl_err *err)
+static bool add_value(const struct tl_score_row *row, const struct tl_score_row *extra, struct tl_str *out,
+                      struct tl_err *err)
 {
     tl_score_csv_text(out, row->metric);
     for (size_t k = 0; k < 2; k++) add_word(out, k < row->n_sides ? row->sides[k].path : "");
@@ -74,21 +84,44 @@ static bool add_value(const struct tl_score_row *row, struct tl_str *out, struct
     add_word(out, row->flavour);
     add_word(out, row->encoder_settings);
     add_word(out, row->settings);
-    tl_str_printf(out, ",%zu\n", row->n_skipped);
+    tl_str_printf(out, ",%zu,", row->n_skipped);
+    if (row->is_drawn) tl_str_printf(out, "%llu", (unsigned long long)row->seed);
+    for (size_t k = 0; k < extra->n_numbers; k++) { /* a failed row has none */
+        tl_str_append(out, ",");
+        for (size_t j = 0; j < row->n_numbers; j++)
+            if (strcmp(row->numbers[j].key, extra->numbers[k].key) == 0 &&
+                !tl_score_csv_number(out, row->numbers[j].value, err))
+                return false;
+    }
+    add_word(out, row->failed);
+    tl_str_append(out, "\n");
+    return true;
+}
+
+/* extra: the row whose other numbers are columns; all that have a value have the same. */
+static bool add_values(const struct tl_score_row *rows, size_t n, struct tl_str *out, struct tl_err *err)
+{
+    const struct tl_score_row *extra = &rows[0];
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].n_numbers > extra->n_numbers) extra = &rows[i];
+    tl_str_append(out, "metric,first,second,value,low,high,n,n_first,n_second,encoder,encoder_sha256,"
+                       "flavour,encoder_settings,settings,skipped,seed");
+    for (size_t k = 0; k < extra->n_numbers; k++) tl_str_printf(out, ",%s", extra->numbers[k].key);
+    tl_str_append(out, ",error\n");
+    for (size_t i = 0; i < n; i++)
+        if (!add_value(&rows[i], extra, out, err)) return false;
     return true;
 }
 
 bool tl_score_write_csv(const struct tl_score_row *rows, size_t n, const char *path, struct tl_err *err)
 {
     struct tl_str out = {0};
-    bool ok = true;
-    if (n == 1 && rows[0].items) {
-        ok = add_items(&rows[0], &out, err);
-    } else {
-        tl_str_append(&out, "metric,first,second,value,low,high,n,n_first,n_second,encoder,encoder_sha256,"
-                            "flavour,encoder_settings,settings,skipped\n");
-        for (size_t i = 0; ok && i < n; i++) ok = add_value(&rows[i], &out, err);
-    }
+    const struct tl_score_row *first = NULL; /* that has items */
+    for (size_t i = 0; i < n && !first; i++)
+        if (rows[i].items) first = &rows[i];
+    bool ok = first || add_values(rows, n, &out, err);
+    if (first) add_items_heading(first, n > 1, &out);
+    for (size_t i = 0; ok && first && i < n; i++) ok = add_items(&rows[i], n > 1, &out, err);
     ok = ok && (!out.failed || tl_err_set(err, TL_FAIL, "out of memory"));
     ok = ok && tl_file_write(path, out.data, out.len, err);
     tl_str_finish(&out);

@@ -293,7 +293,7 @@ static bool keep_about(struct tl_score_work *w, struct tl_score_row *row, struct
     row->sha256 = keep(row, about.sha256);
     row->flavour = keep(row, about.variant);
     /* torchmetrics' own: its 0 for what is negative is of the mean */
-    if (row->flavour && strcmp(row->flavour, "torchmetrics") == 0) row->value = fmax(row->value, 0);
+    if (row->flavour && strcmp(row->flavour, "torchmetrics") == 0) tl_score_row_clamp(row);
     if (w->params->dtype)
         row->encoder_settings =
             tl_arena_printf(&row->arena, "weights in %s", tl_dtype_choices[w->params->dtype]);
@@ -303,7 +303,7 @@ static bool keep_about(struct tl_score_work *w, struct tl_score_row *row, struct
 static bool summarise(struct tl_score_work *w, struct tl_score_row *row, struct tl_err *err)
 {
     struct tl_interval interval;
-    struct tl_interval_params p = {.seed = w->job->seed};
+    struct tl_interval_params p = {.seed = w->job->seed, .none = w->params->no_interval};
     if (!keep_files(w, row)) return tl_err_set(err, TL_FAIL, "out of memory");
     double *x = calloc(row->n_items, sizeof *x);
     for (size_t i = 0; x && i < row->n_items; i++) {
@@ -318,6 +318,7 @@ static bool summarise(struct tl_score_work *w, struct tl_score_row *row, struct 
     row->low = interval.low;
     row->high = interval.high;
     row->interval = interval.method;
+    tl_score_row_draws(row, w->job->seed, interval.method);
     row->n = row->n_items;
     row->sides[row->n_sides++] = (struct tl_score_side){.path = w->folder, .n = row->n};
     return keep_about(w, row, err);

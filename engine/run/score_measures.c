@@ -21,7 +21,7 @@ static void take_interval(struct tl_score_row *out, const struct tl_interval *in
 
 static struct tl_interval_params interval_params(const struct tl_measure *m)
 {
-    return (struct tl_interval_params){.seed = m->seed};
+    return (struct tl_interval_params){.seed = m->seed, .none = m->params->no_interval};
 }
 
 /* ---- Frechet ---- */
@@ -60,8 +60,11 @@ static bool measure_inf(const struct tl_measure *m, struct tl_score_row *out, st
     tl_score_row_number(out, "r2", inf.r2);
     tl_score_row_number(out, "slope", inf.slope);
     out->value = inf.value;
+    out->is_drawn = true;
     out->settings =
-        tl_arena_printf(&out->arena, "extrapolated from %zu sizes of %zu to %zu rows, drawn %s replacement",
+        tl_arena_printf(&out->arena,
+                        "extrapolated from %zu sizes of %zu to %zu rows, drawn %s replacement; an "
+                        "interval covers the evaluated set alone",
                         inf.n_sizes, inf.n_min, inf.n_max, p.replace ? "with" : "without");
     if (p.replace)
         tl_score_row_note(out, "drawn with replacement, as %s does, most of the bias stays",
@@ -112,8 +115,9 @@ bool tl_measure_kid(const struct tl_measure *m, struct tl_score_row *out, struct
     take_interval(out, &interval);
     if (p.n_subsets) {
         tl_score_row_number(out, "subset_deviation", kid.sd_n);
-        out->settings = tl_arena_printf(&out->arena, "(x.y/%zu + 1)^3, %zu subsets of %zu, seed %llu", x->dim,
-                                        p.n_subsets, kid.subset_size, (unsigned long long)m->seed);
+        out->is_drawn = true;
+        out->settings = tl_arena_printf(&out->arena, "(x.y/%zu + 1)^3, %zu subsets of %zu", x->dim,
+                                        p.n_subsets, kid.subset_size);
     } else {
         out->settings = tl_arena_printf(&out->arena, "(x.y/%zu + 1)^3, all pairs, unbiased", x->dim);
     }
@@ -147,29 +151,6 @@ bool tl_measure_kad(const struct tl_measure *m, struct tl_score_row *out, struct
     return true;
 }
 
-/* A copy of the rows at unit length; NULL with the error set. */
-static float *unit_rows(const struct tl_features *x, const char *path, struct tl_err *err)
-{
-    size_t n;
-    float *out = tl_checked_mul(x->n, x->dim, &n) ? malloc((n + 1) * sizeof *out) : NULL;
-    if (!out) {
-        tl_err_set(err, TL_FAIL, "out of memory");
-        return NULL;
-    }
-    for (size_t i = 0; i < x->n; i++) {
-        double sum = 0;
-        const float *row = x->x + i * x->dim;
-        for (size_t k = 0; k < x->dim; k++) sum += (double)row[k] * (double)row[k];
-        if (!(sum > 0)) {
-            tl_err_set(err, TL_NUMERIC, "%s: row %zu is zero or not finite and has no direction", path, i);
-            free(out);
-            return NULL;
-        }
-        for (size_t k = 0; k < x->dim; k++) out[i * x->dim + k] = (float)((double)row[k] / sqrt(sum));
-    }
-    return out;
-}
-
 bool tl_measure_cmmd(const struct tl_measure *m, struct tl_score_row *out, struct tl_err *err)
 {
     struct tl_features x = m->reference->features, y = m->set->features;
@@ -177,7 +158,11 @@ bool tl_measure_cmmd(const struct tl_measure *m, struct tl_score_row *out, struc
     struct tl_interval_params ip = interval_params(m);
     struct tl_mmd mmd = {0};
     struct tl_interval interval;
-    float *a = unit_rows(&x, m->reference->path, err), *b = a ? unit_rows(&y, m->set->path, err) : NULL;
+    float *a = tl_features_unit(&x, err), *b = NULL;
+    if (!a)
+        tl_err_add(err, "%s", m->reference->path);
+    else if (!(b = tl_features_unit(&y, err)))
+        tl_err_add(err, "%s", m->set->path);
     x.x = a;
     y.x = b;
     bool ok = b && tl_cmmd(&x, &y, false, m->pool, &mmd, err) &&
@@ -193,17 +178,41 @@ bool tl_measure_cmmd(const struct tl_measure *m, struct tl_score_row *out, struc
 
 /* ---- diversity ---- */
 
+/* A row a file: the mean of its windows, whose length the cosine does not see. A long file would count once
+ * for each window else. The caller frees out->x. */
+static bool mean_rows(const struct tl_features *x, struct tl_features *out, struct tl_err *err)
+{
+    size_t bytes;
+    float *means = tl_checked_mul(x->n_items, x->dim * sizeof *means, &bytes) ? malloc(bytes + 1) : NULL;
+    *out = (struct tl_features){.x = means, .n = x->n_items, .dim = x->dim, .n_items = x->n_items};
+    if (!means) return tl_err_set(err, TL_FAIL, "out of memory");
+    for (size_t i = 0; i < x->n_items; i++) {
+        size_t first = tl_features_first(x, i), end = tl_features_first(x, i + 1);
+        for (size_t k = 0; k < x->dim; k++) {
+            double sum = 0;
+            for (size_t r = first; r < end; r++) sum += (double)x->x[r * x->dim + k];
+            means[i * x->dim + k] = (float)(sum / (double)(end - first));
+        }
+    }
+    return true;
+}
+
 bool tl_measure_vendi(const struct tl_measure *m, struct tl_score_row *out, struct tl_err *err)
 {
     struct tl_vendi_params p = TL_VENDI_DEFAULT;
     struct tl_interval_params ip = interval_params(m);
     struct tl_interval interval;
+    struct tl_features files;
     if (m->params->order > 0) p.q = m->params->order;
-    if (!tl_vendi_features(&m->set->features, &p, m->pool, &out->value, err) ||
-        !tl_interval_vendi(&m->set->features, &p, out->value, &ip, m->pool, &interval, err))
-        return false;
+    bool ok = mean_rows(&m->set->features, &files, err) &&
+              tl_vendi_features(&files, &p, m->pool, &out->value, err) &&
+              tl_interval_vendi(&files, &p, out->value, &ip, m->pool, &interval, err);
+    free((void *)files.x);
+    if (!ok) return false;
     take_interval(out, &interval);
     tl_score_row_number(out, "order", p.q);
-    out->settings = tl_arena_printf(&out->arena, "cosine kernel, order %g", p.q);
+    bool many = m->set->features.n > m->set->features.n_items;
+    out->settings =
+        tl_arena_printf(&out->arena, "cosine kernel, order %g%s", p.q, many ? ", mean row of each file" : "");
     return true;
 }

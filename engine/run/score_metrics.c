@@ -5,11 +5,13 @@
 #include "base/str.h"
 
 static const struct tl_metric_way fid_ways[] = {
-    {.flavour = {"pytorch-fid",
+    {.is_input = true,
+     .flavour = {"pytorch-fid",
                  "Inception's input by pytorch-fid's bilinear resize, which does not smooth: compares with "
                  "published FIDs, and reads large pictures as noisier than they are"},
      {{"inception", "resize=fid"}}},
-    {.flavour = {"clean", "clean-fid's input: resized with smoothing, in floats"},
+    {.is_input = true,
+     .flavour = {"clean", "clean-fid's input: resized with smoothing, in floats"},
      {{"inception", "resize=clean"}}},
     {.flavour = {NULL, NULL}},
 };
@@ -42,12 +44,14 @@ static const struct tl_metric_way fad_ways[] = {
      {{"vggish", "compat=fadtk"}, {"clap", "compat=fadtk"}}},
     {.flavour = {"kadtk", "kadtk's input"},
      {{"vggish", "compat=kadtk"}, {"panns", "compat=kadtk"}, {"clap", "compat=kadtk,crop=fadtk"}}},
-    {.flavour =
+    {.is_input = true,
+     .flavour =
          {"gudgud96",
           "frechet-audio-distance's input: resampy; the tool answers -1 where it fails, and with CLAP cuts "
           "long sounds at random, which is not done here"},
      {{"vggish", "compat=gudgud96"}, {"panns", "compat=gudgud96"}, {"clap", "compat=gudgud96"}}},
-    {.flavour = {"google", "google-research's input: over the largest sample, windows that overlap by half"},
+    {.is_input = true,
+     .flavour = {"google", "google-research's input: over the largest sample, windows that overlap by half"},
      {{"vggish", "compat=google"}}},
     {.flavour = {NULL, NULL}},
 };
@@ -65,19 +69,24 @@ static const struct tl_metric_way kad_ways[] = {
 };
 
 static const struct tl_metric_way vendi_ways[] = {
-    {.flavour = {"cosine", "eigenvalues of the cosines of all pairs"}},
+    {.flavour = {"cosine", "eigenvalues of the cosines of all pairs of files, each by the mean of its rows"}},
     {.flavour = {NULL, NULL}},
 };
 
-static const struct tl_metric_way similarity_ways[] = {
+static const struct tl_metric_way clip_ways[] = {
     {.flavour = {"cosine", "cosine of each pair, -1 to 1"}},
     {.flavour = {"clipscore", "2.5 times the cosine, 0 where it is negative"}},
     {.flavour = {"torchmetrics", "100 times the mean cosine, 0 where that is negative"}},
     {.flavour = {"logit", "the cosine times the model's logit scale"}},
-    {.flavour =
-         {"clip-score",
-          "logit; clip-score pairs files by their order and not by name, so one file too many pairs all "
-          "behind it wrongly: here, too, if both folders have the same number"}},
+    {.flavour = {"clip-score", "two folders only: logit; clip-score pairs files by their order and not by "
+                               "name, so one file too many pairs all "
+                               "behind it wrongly: here, too, if both folders have the same number"}},
+    {.flavour = {NULL, NULL}},
+};
+
+static const struct tl_metric_way clap_ways[] = {
+    {.flavour = {"cosine", "cosine of each pair, -1 to 1"}},
+    {.flavour = {"logit", "the cosine times the model's logit scale"}},
     {.flavour = {NULL, NULL}},
 };
 
@@ -149,22 +158,23 @@ const struct tl_metric tl_metrics[] = {
      TL_METRIC_ORDER,
      tl_measure_vendi},
     {{.name = "clip",
-      .help =
-          "two folders of pictures: cosine of the pictures of the same name (one folder: the reward clip)",
+      .help = "two folders of pictures: cosine of the pictures of the same name (one folder: its pictures "
+              "and their prompts)",
       .modality = "image",
       .kind = TL_METRIC_OF_PAIRS,
       .encoder_advice = "a CLIP model's folder",
-      .interval = "bootstrap over pairs"},
-     similarity_ways,
+      .interval = "over pairs: Student's t below 20, else bootstrap"},
+     clip_ways,
      0,
      tl_measure_similarity},
     {{.name = "clap",
-      .help = "two folders of sounds: cosine of the sounds of the same name (one folder: the reward clap)",
+      .help = "two folders of sounds: cosine of the sounds of the same name (one folder: its sounds and "
+              "their prompts)",
       .modality = "audio",
       .kind = TL_METRIC_OF_PAIRS,
       .encoder_advice = "a CLAP model's folder",
-      .interval = "bootstrap over pairs"},
-     similarity_ways,
+      .interval = "over pairs: Student's t below 20, else bootstrap"},
+     clap_ways,
      0,
      tl_measure_similarity},
     {{NULL}, NULL, 0, NULL},

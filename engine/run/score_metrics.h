@@ -11,10 +11,12 @@ enum { TL_METRIC_MOST_SETTINGS = 3 };
 
 struct tl_metric_way {
     struct tl_metric_flavour flavour;
-    /* What an encoder of this class gets behind its ARG, where the user has not said it: "compat=fadtk". */
+    /* What an encoder of this class gets behind its ARG, "compat=fadtk"; TL_USAGE where the user says
+     * something else of one of its keys. */
     struct {
         const char *encoder, *setting;
     } settings[TL_METRIC_MOST_SETTINGS];
+    bool is_input; /* says what the encoder is fed, and nothing of the arithmetic */
 };
 
 /* One value to find. Everything is borrowed for the call. */

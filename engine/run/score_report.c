@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "run/listing.h"
+#include "run/run_folder.h"
 #include "run/score_row.h"
 
 /* ---- for programs ---- */
@@ -68,6 +69,9 @@ static void add_row(const struct tl_score_row *r, cJSON *array)
     tl_listing_count(row, "n", r->n);
     add_pair(row, "interval", r->low, r->high);
     add_or_null(row, "interval_method", isfinite(r->low) ? r->interval : NULL);
+    cJSON *seed = r->is_drawn ? tl_run_seed_json(r->seed) : cJSON_CreateNull();
+    if (!(row && seed && cJSON_AddItemToObject(row, "seed", seed))) cJSON_Delete(seed);
+    add_or_null(row, "error", r->failed);
     add_or_null(row, "encoder", r->encoder);
     add_or_null(row, "encoder_sha256", r->sha256);
     add_or_null(row, "flavour", r->flavour);
@@ -107,7 +111,10 @@ static void list_value(const struct tl_score_row *r, bool many, cJSON *array)
     tl_listing_text(row, "metric", r->metric);
     tl_listing_text(row, "flavour", r->flavour && *r->flavour ? r->flavour : "-");
     if (many) tl_listing_text(row, "folder", r->sides[r->n_sides - 1].path);
-    tl_listing_format(row, "value", "%.5g", r->value);
+    if (r->failed)
+        tl_listing_text(row, "value", "failed");
+    else
+        tl_listing_format(row, "value", "%.5g", r->value);
     tl_listing_count(row, "n", r->n);
     if (isfinite(r->low))
         tl_listing_format(row, "95 % interval", "%.5g to %.5g", r->low, r->high);
@@ -129,6 +136,7 @@ static void list_members(const struct tl_score_row *r, cJSON *rows)
 static void list_sides(const struct tl_score_row *rows, size_t n, cJSON *out)
 {
     const struct tl_score_row *r = &rows[0];
+    for (size_t i = 1; i < n && r->failed; i++) r = &rows[i];
     if (r->n_sides == 2 && r->sides[0].n)
         tl_listing_format(out, "reference", "%s (%zu)", r->sides[0].path, r->sides[0].n);
     else if (r->n_sides == 2)
@@ -139,8 +147,14 @@ static void list_sides(const struct tl_score_row *rows, size_t n, cJSON *out)
 static void list_notes(const struct tl_score_row *rows, size_t n, cJSON *out)
 {
     size_t n_notes = 0;
-    for (size_t i = 0; i < n; i++) n_notes += rows[i].n_notes;
+    for (size_t i = 0; i < n; i++) n_notes += rows[i].n_notes + (rows[i].failed != NULL);
     cJSON *array = n_notes ? tl_listing_array(out, "warnings") : NULL;
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].failed) {
+            cJSON *row = tl_listing_row(array);
+            if (n > 1) tl_listing_text(row, "folder", rows[i].sides[rows[i].n_sides - 1].path);
+            tl_listing_text(row, "warning", rows[i].failed);
+        }
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < rows[i].n_notes; k++) {
             cJSON *row = tl_listing_row(array);
@@ -167,6 +181,7 @@ static void list_skipped(const struct tl_score_row *rows, size_t n, cJSON *out)
 static char *print_text(const struct tl_score_row *rows, size_t n, const char *csv, struct tl_err *err)
 {
     const struct tl_score_row *r = &rows[0];
+    for (size_t i = 1; i < n && r->failed; i++) r = &rows[i]; /* one that has a value speaks for the job */
     cJSON *out = cJSON_CreateObject(), *scores = tl_listing_array(out, "scores");
     for (size_t i = 0; i < n; i++) list_value(&rows[i], n > 1, scores);
     if (r->members) list_members(r, tl_listing_array(out, "members, combined as they are"));
@@ -178,6 +193,7 @@ static char *print_text(const struct tl_score_row *rows, size_t n, const char *c
     tl_listing_text(out, "encoder settings", r->encoder_settings);
     tl_listing_text(out, "metric settings", r->settings);
     if (isfinite(r->low) && r->interval) tl_listing_text(out, "interval", r->interval);
+    if (r->is_drawn) tl_listing_format(out, "seed", "%llu", (unsigned long long)r->seed);
     for (size_t k = 0; n == 1 && k < r->n_numbers; k++)
         tl_listing_format(out, r->numbers[k].key, "%.6g", r->numbers[k].value);
     tl_listing_text(out, "csv", csv);

@@ -1,8 +1,10 @@
 #include "run/score_row.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void tl_score_row_number(struct tl_score_row *row, const char *key, double value)
 {
@@ -20,6 +22,20 @@ void tl_score_row_note(struct tl_score_row *row, const char *fmt, ...)
     va_end(args);
     const char *kept = row->n_notes < TL_SCORE_MOST_NOTES ? tl_arena_strdup(&row->arena, text) : NULL;
     if (kept) row->notes[row->n_notes++] = kept;
+}
+
+void tl_score_row_draws(struct tl_score_row *row, uint64_t seed, const char *method)
+{
+    if (strncmp(method, "bootstrap", 9) == 0 || strncmp(method, "delete-a-group", 14) == 0)
+        row->is_drawn = true;
+    row->seed = seed;
+}
+
+void tl_score_row_clamp(struct tl_score_row *row)
+{
+    double *const ends[] = {&row->value, &row->low, &row->high};
+    for (size_t k = 0; k < sizeof ends / sizeof *ends; k++)
+        if (*ends[k] < 0) *ends[k] = 0; /* not what is NaN */
 }
 
 bool tl_score_row_skip(struct tl_score_row *row, const char *folder, const char *file, const char *reason)

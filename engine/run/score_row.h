@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <tiller/err.h>
 
@@ -34,6 +35,9 @@ struct tl_score_row {
     const char *metric;
     double value, low, high; /* the interval, NaN where there is none */
     const char *interval;    /* how it was found */
+    bool is_drawn;           /* value or interval hang on the seed */
+    uint64_t seed;
+    const char *failed; /* why there is no value (NaN); NULL else */
     size_t n; /* files behind the value; of two sets, of the evaluated one; rows where files are not known */
     struct tl_score_side sides[2];
     size_t n_sides;
@@ -65,6 +69,10 @@ struct tl_score_row {
 /* Both are dropped silently where the row is full. */
 void tl_score_row_number(struct tl_score_row *row, const char *key, double value);
 void tl_score_row_note(struct tl_score_row *row, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Notes the seed if the interval's method draws: a bootstrap, or who is in which group. */
+void tl_score_row_draws(struct tl_score_row *row, uint64_t seed, const char *method);
+/* Value and interval at 0 where they are negative, as torchmetrics has its means. */
+void tl_score_row_clamp(struct tl_score_row *row);
 bool tl_score_row_skip(struct tl_score_row *row, const char *folder, const char *file, const char *reason);
 void tl_score_row_finish(struct tl_score_row *row);
 
@@ -76,7 +84,8 @@ char *tl_score_report(const struct tl_score_row *rows, size_t n, const char *csv
 
 /* ---- score_csv.c ---- */
 
-/* A row a file where the values are means over files (one value only), else a row a value. */
+/* A row a file where the values are means over files (with the folder in front where there are several), else
+ * a row a value. */
 bool tl_score_write_csv(const struct tl_score_row *rows, size_t n, const char *path, struct tl_err *err);
 /* RFC 4180: quoted, quotes doubled. */
 void tl_score_csv_text(struct tl_str *out, const char *text);

@@ -1,10 +1,13 @@
 /* Metrics over sets: which encoder, which sets, one row a value. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <tiller/interrupt.h>
 
+#include "base/str.h"
 #include "run/memory_plan.h"
+#include "run/progress.h"
 #include "run/score_parts.h"
 
 struct sets {
@@ -18,8 +21,10 @@ struct sets {
     size_t n;
     struct tl_embedder embedder;
     struct tl_pool *pool;
-    const char *settings; /* of the encoder */
-    bool is_deaf;         /* the flavour is an encoder's, and this one does not know it */
+    const char *settings;   /* of the encoder */
+    const char *told;       /* the flavour that is computed; NULL: none that has a name */
+    bool is_deaf;           /* the flavour is an encoder's, and this one does not know it, or there is none */
+    struct tl_err *trouble; /* [n]: why a set has no value */
 };
 
 /* ---- what is asked ---- */
@@ -55,11 +60,101 @@ static bool needs_encoder(const struct sets *s)
     return false;
 }
 
-/* Whether the spec says the setting's key already. */
-static bool says(struct sets *s, const char *spec, const char *setting)
+/* ---- flavours and what the encoder's spec says ---- */
+
+struct word {
+    const char *at;
+    size_t n;
+};
+
+/* The setting "key=..." of `settings`, "key=value,key=value"; n 0 where there is none. */
+static struct word setting_of(const char *settings, const char *key, size_t key_n)
 {
-    const char *key = tl_arena_printf(&s->arena, ",%.*s=", (int)strcspn(setting, "="), setting);
-    return !key || strstr(spec, key);
+    for (const char *at = settings; *at;) {
+        size_t n = strcspn(at, ",");
+        if (n > key_n && at[key_n] == '=' && strncmp(at, key, key_n) == 0) return (struct word){at, n};
+        at += n + (at[n] != 0);
+    }
+    return (struct word){NULL, 0};
+}
+
+/* How many of the way's settings the encoder's spec has, has otherwise, has not. */
+struct fit {
+    int same, other, absent;
+    struct word wanted, found; /* the first that differ */
+    struct tl_str missing;     /* ",key=value" of those that are absent; the caller finishes */
+};
+
+static struct fit fit_of(const char *spec, const char *settings)
+{
+    struct fit f = {0};
+    for (const char *at = settings; *at;) {
+        size_t n = strcspn(at, ",");
+        struct word have = setting_of(spec, at, strcspn(at, "="));
+        if (!have.n) {
+            f.absent++;
+            tl_str_printf(&f.missing, ",%.*s", (int)n, at);
+        } else if (have.n == n && strncmp(have.at, at, n) == 0) {
+            f.same++;
+        } else if (f.other++ == 0) {
+            f.wanted = (struct word){at, n};
+            f.found = have;
+        }
+        at += n + (at[n] != 0);
+    }
+    return f;
+}
+
+/* The way's settings for this class of encoders; NULL. */
+static const char *settings_of(const struct tl_metric_way *way, const char *encoder)
+{
+    for (int k = 0; k < TL_METRIC_MOST_SETTINGS && way->settings[k].encoder; k++)
+        if (strcmp(way->settings[k].encoder, encoder) == 0) return way->settings[k].setting;
+    return NULL;
+}
+
+static bool apply_flavour(struct sets *s, const char *encoder, const char **spec, struct tl_err *err)
+{
+    const char *settings = settings_of(s->way, encoder), *flavour = s->way->flavour.name;
+    s->is_deaf = !settings && s->way->settings[0].encoder;
+    s->told = s->is_deaf && s->way->is_input ? NULL : flavour;
+    if (!settings) return true;
+    struct fit f = fit_of(*spec, settings);
+    bool ok = !f.other;
+    if (!ok)
+        tl_err_set(err, TL_USAGE,
+                   "flavour %s means %.*s, and the encoder is given %.*s: leave one of them out", flavour,
+                   (int)f.wanted.n, f.wanted.at, (int)f.found.n, f.found.at);
+    else if (f.absent &&
+             !(*spec = tl_arena_printf(&s->arena, "%s%s", *spec, f.missing.failed ? "" : f.missing.data)))
+        ok = tl_err_set(err, TL_FAIL, "out of memory");
+    tl_str_finish(&f.missing);
+    return ok;
+}
+
+/* No flavour was asked for: the default's arithmetic, and the input that the encoder's spec describes. That
+ * is told, be it another flavour's or nobody's. */
+static bool tell_flavour(struct sets *s, const char *encoder, const char *spec, struct tl_err *err)
+{
+    const char *own = settings_of(s->way, encoder), *implied = NULL;
+    bool is_default = true;
+    if (own) {
+        struct fit f = fit_of(spec, own);
+        is_default = !f.other;
+        tl_str_finish(&f.missing);
+    }
+    for (const struct tl_metric_way *w = s->metric->ways; w->flavour.name && !implied; w++) {
+        const char *settings = w == s->way ? NULL : settings_of(w, encoder);
+        if (!settings) continue;
+        struct fit f = fit_of(spec, settings);
+        if (f.same && !f.other && !f.absent) implied = w->flavour.name;
+        tl_str_finish(&f.missing);
+    }
+    bool has_name = is_default && (own || !s->way->is_input);
+    s->told = has_name ? s->way->flavour.name : implied;
+    if (!s->way->is_input && implied)
+        s->told = tl_arena_printf(&s->arena, "%s, input of %s", s->way->flavour.name, implied);
+    return !implied || s->told || tl_err_set(err, TL_FAIL, "out of memory");
 }
 
 /* The encoder as it is named, and what the flavour adds for its class. */
@@ -72,37 +167,59 @@ static bool find_spec(struct sets *s, enum tl_modality *out, struct tl_err *err)
                           info->encoder_advice);
     const struct tl_encoder_class *cls = tl_encoder_class_of(spec, &arg, err);
     if (!cls) return false;
-    bool image = cls->modality == TL_MODALITY_IMAGE, known = false, has_any = false;
+    bool image = cls->modality == TL_MODALITY_IMAGE;
     if (strcmp(info->modality, "any") != 0 && image != (strcmp(info->modality, "image") == 0))
         return tl_err_set(err, TL_USAGE, "%s is a measure of %s, and encoder %s takes %s; give %s",
                           info->name, image ? "sounds" : "pictures", cls->name, image ? "pictures" : "sounds",
                           info->encoder_advice);
-    for (int k = 0; k < TL_METRIC_MOST_SETTINGS && s->way->settings[k].encoder; k++) {
-        has_any = true;
-        if (strcmp(s->way->settings[k].encoder, cls->name) != 0) continue;
-        known = true;
-        if (s->params->flavour && !says(s, spec, s->way->settings[k].setting))
-            spec = tl_arena_printf(&s->arena, "%s,%s", spec, s->way->settings[k].setting);
-    }
-    s->is_deaf = s->params->flavour && has_any && !known;
-    s->spec = spec;
     *out = cls->modality;
-    return spec || tl_err_set(err, TL_FAIL, "out of memory");
+    if (s->params->flavour ? !apply_flavour(s, cls->name, &spec, err)
+                           : !tell_flavour(s, cls->name, spec, err))
+        return false;
+    s->spec = spec;
+    return true;
+}
+
+/* Nothing is encoded: what was said of encoding does nothing. */
+static void tell_rows(struct sets *s)
+{
+    s->told = s->way->is_input ? NULL : s->way->flavour.name;
+    s->is_deaf = s->params->flavour && s->way->settings[0].encoder;
 }
 
 /* ---- the sets ---- */
 
+/* Of several evaluated sets one that cannot be used costs its own value alone, unless --strict. */
+static bool may_fail(struct sets *s, size_t i, const struct tl_err *why)
+{
+    bool has_reference = s->metric->info.kind != TL_METRIC_ONE_SET;
+    if (s->params->strict || s->n - has_reference < 2 || (has_reference && i == 0)) return false;
+    if (why->code != TL_BAD_INPUT && why->code != TL_NUMERIC) return false;
+    s->trouble[i] = *why;
+    return true;
+}
+
+static bool set_aside(struct sets *s, size_t i, struct tl_err *err)
+{
+    if (!may_fail(s, i, err)) return false;
+    tl_err_clear(err);
+    return true;
+}
+
 static bool open_sets(struct sets *s, enum tl_modality modality, struct tl_err *err)
 {
     s->sets = calloc(s->n, sizeof *s->sets);
-    if (!s->sets) return tl_err_set(err, TL_FAIL, "out of memory");
+    s->trouble = calloc(s->n, sizeof *s->trouble);
+    if (!s->sets || !s->trouble) return tl_err_set(err, TL_FAIL, "out of memory");
     for (size_t i = 0; i < s->n; i++) {
         const char *path = s->params->folders[i];
         if (tl_feature_source_of(path) == TL_FEATURES_OF_STATISTICS && !s->metric->info.takes_statistics)
             return tl_err_set(err, TL_USAGE,
                               "%s needs the embeddings themselves, and %s holds mean and covariance only",
                               s->metric->info.name, path);
-        if (!tl_feature_set_open(&s->sets[i], path, modality, s->params->strict, err)) return false;
+        if (!tl_feature_set_open(&s->sets[i], path, modality, s->params->strict, err) &&
+            !set_aside(s, i, err))
+            return false;
     }
     return true;
 }
@@ -120,7 +237,9 @@ static bool encode(struct sets *s, struct tl_err *err)
     if (!s->spec) return true;
     if (!tl_embedder_open(&s->embedder, &ep, err)) return false;
     for (size_t i = 0; i < s->n; i++)
-        if (!tl_feature_set_encode(&s->sets[i], &s->embedder, err)) return false;
+        if (!s->trouble[i].code && !tl_feature_set_encode(&s->sets[i], &s->embedder, err) &&
+            !set_aside(s, i, err))
+            return false;
     const struct tl_encoder_about *about = tl_encoder_about(s->embedder.encoder);
     s->settings = tl_arena_printf(&s->arena, "%s%s%s%s%s", about->settings ? about->settings : "",
                                   p->dtype ? "; weights in " : "", p->dtype ? tl_dtype_choices[p->dtype] : "",
@@ -170,6 +289,42 @@ static bool add_side(struct tl_score_row *row, const struct tl_feature_set *set)
     return true;
 }
 
+/* Names the set; metrics know first and second. */
+static bool usable(const struct tl_feature_set *set, struct tl_err *err)
+{
+    if (!set || set->source == TL_FEATURES_OF_STATISTICS) return true;
+    return tl_features_check(&set->features, err) || tl_err_add(err, "%s", set->path);
+}
+
+static void note_idle(const struct sets *s, struct tl_score_row *row)
+{
+    const char *flavour = s->way->flavour.name;
+    if (s->is_deaf && s->spec)
+        tl_score_row_note(row, "flavour %s changes nothing of encoder %s", flavour, s->spec);
+    else if (s->is_deaf)
+        tl_score_row_note(
+            row,
+            "flavour %s is in part or all an encoder's input, and nothing is encoded here: the rows "
+            "are what they were made to be",
+            flavour);
+    if (!s->spec && s->params->encoder)
+        tl_score_row_note(row, "--encoder %s is not used: nothing is encoded here", s->params->encoder);
+}
+
+static bool has_items(const struct tl_feature_set *set)
+{
+    return !set || set->source == TL_FEATURES_OF_STATISTICS || set->features.n_items > 1;
+}
+
+static void note_no_interval(const struct sets *s, const struct tl_feature_set *reference,
+                             const struct tl_feature_set *set, struct tl_score_row *row)
+{
+    if (isnan(row->low) && !s->params->no_interval && has_items(reference) && has_items(set) && row->n > 1 &&
+        set->source != TL_FEATURES_OF_STATISTICS)
+        tl_score_row_note(row, "no interval: without one of its files a set is too small for %s",
+                          row->metric);
+}
+
 static bool measure(struct sets *s, const struct tl_feature_set *reference, const struct tl_feature_set *set,
                     struct tl_score_row *row, struct tl_err *err)
 {
@@ -181,39 +336,75 @@ static bool measure(struct sets *s, const struct tl_feature_set *reference, cons
                            .seed = s->job->seed};
     const struct tl_feature_origin *o = &set->origin;
     row->metric = s->metric->info.name;
-    row->flavour = s->way->flavour.name;
+    row->flavour = s->told;
     row->encoder = s->spec ? s->spec : o->encoder;
     row->sha256 = o->sha256;
     row->encoder_settings = s->settings ? s->settings : o->settings;
     if ((reference && !add_side(row, reference)) || !add_side(row, set))
         return tl_err_set(err, TL_FAIL, "out of memory");
-    if (reference && differ(reference->origin.device, o->device))
-        tl_score_row_note(row, "%s was encoded on %s and %s on %s: rounding differs", reference->path,
-                          reference->origin.device, set->path, o->device);
-    if (s->is_deaf)
-        tl_score_row_note(row, "flavour %s changes nothing of encoder %s", row->flavour, row->encoder);
-    return tl_interrupt_check("scoring", err) && s->metric->measure(&m, row, err);
+    if (!tl_interrupt_check("scoring", err) || !usable(reference, err) || !usable(set, err)) return false;
+    if (!s->metric->measure(&m, row, err)) return tl_err_add(err, "%s", set->path);
+    note_idle(s, row);
+    note_no_interval(s, reference, set, row);
+    if (row->interval) tl_score_row_draws(row, s->job->seed, row->interval);
+    return true;
+}
+
+/* A row without a value: what was found of it before it failed is dropped. */
+static bool tell_failed(struct sets *s, size_t i, struct tl_score_row *row, struct tl_err *err)
+{
+    const char *path = s->params->folders[i];
+    bool named = strstr(s->trouble[i].text, path) != NULL;
+    tl_score_row_finish(row);
+    row->metric = s->metric->info.name;
+    row->flavour = s->told;
+    row->value = row->low = row->high = NAN;
+    if (s->metric->info.kind != TL_METRIC_ONE_SET)
+        row->sides[row->n_sides++] = (struct tl_score_side){.path = s->params->folders[0]};
+    row->sides[row->n_sides++] = (struct tl_score_side){.path = path};
+    row->failed =
+        tl_arena_printf(&row->arena, "%s%s%s", named ? "" : path, named ? "" : ": ", s->trouble[i].text);
+    return row->failed || tl_err_set(err, TL_FAIL, "out of memory");
+}
+
+static bool measure_each(struct sets *s, struct tl_score_row *rows, size_t *out_n, struct tl_err *err)
+{
+    size_t first = s->metric->info.kind != TL_METRIC_ONE_SET, n_failed = 0;
+    struct tl_progress_meter meter = {.fn = s->job->progress,
+                                      .user = s->job->user,
+                                      .phase = s->metric->info.name,
+                                      .unit = "sets",
+                                      .total = (int64_t)(s->n - first)};
+    tl_progress_begin(&meter, 0);
+    for (size_t i = first; i < s->n; i++) {
+        struct tl_score_row *row = &rows[(*out_n)++];
+        if (!s->trouble[i].code && !measure(s, first ? &s->sets[0] : NULL, &s->sets[i], row, err) &&
+            !set_aside(s, i, err))
+            return false;
+        if (s->trouble[i].code && !tell_failed(s, i, row, err)) return false;
+        n_failed += s->trouble[i].code != 0;
+        tl_progress_advance(&meter, (int64_t)(i + 1 - first), NULL);
+    }
+    return n_failed < s->n - first ||
+           tl_err_set(err, s->trouble[first].code, "none of the sets has a value; the first: %s",
+                      s->trouble[first].text);
 }
 
 static bool run(struct sets *s, struct tl_score_row *rows, size_t *out_n, struct tl_err *err)
 {
     enum tl_modality modality = TL_MODALITY_IMAGE;
-    bool has_reference = s->metric->info.kind != TL_METRIC_ONE_SET;
+    tell_rows(s);
     if (!check_usage(s, err) || (needs_encoder(s) && !find_spec(s, &modality, err)) ||
         !open_sets(s, modality, err) || !encode(s, err) || !check_origins(s, err))
         return false;
     s->pool = tl_pool_create(s->job->threads, err);
-    if (!s->pool) return false;
-    for (size_t i = has_reference; i < s->n; i++)
-        if (!measure(s, has_reference ? &s->sets[0] : NULL, &s->sets[i], &rows[(*out_n)++], err))
-            return false;
-    return true;
+    return s->pool && measure_each(s, rows, out_n, err);
 }
 
 /* Strings that rows borrow from what ends with the job. */
 static bool keep_strings(struct tl_score_row *row)
 {
-    const char **const strings[] = {&row->encoder, &row->sha256, &row->encoder_settings};
+    const char **const strings[] = {&row->encoder, &row->sha256, &row->encoder_settings, &row->flavour};
     for (size_t k = 0; k < sizeof strings / sizeof *strings; k++)
         if (*strings[k] && !(*strings[k] = tl_arena_strdup(&row->arena, *strings[k]))) return false;
     for (size_t i = 0; i < row->n_skipped; i++) {
@@ -244,6 +435,7 @@ bool tl_score_sets(const struct tl_metric *metric, const struct tl_score_params 
     tl_embedder_close(&s.embedder);
     for (size_t i = 0; s.sets && i < s.n; i++) tl_feature_set_finish(&s.sets[i]);
     free(s.sets);
+    free(s.trouble);
     tl_arena_finish(&s.arena);
     return ok;
 }

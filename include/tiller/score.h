@@ -66,6 +66,7 @@ struct tl_score_params {
     int dtype;         /* encoders' weights are kept in: 0 f32, 1 f16, 2 bf16 */
     int workers;       /* processes that decode; 0: one a core */
     bool inf;          /* Frechet distances: extrapolated to infinitely many rows */
+    bool no_interval;  /* the value alone */
     bool no_cache;
     bool strict; /* a file that would be skipped is the job's failure, TL_BAD_INPUT */
     bool json;   /* the report as JSON */
@@ -74,13 +75,17 @@ struct tl_score_params {
 extern const struct tl_option tl_score_options[]; /* encoder to strict */
 
 /* A report that the caller frees. The JSON form is an array of objects, one a value: metric, value, n,
- * interval [low, high] (nulls where there are too few files for one), interval_method, encoder (null
+ * interval [low, high] (nulls where there are too few files for one), interval_method, seed (null where
+ * nothing is drawn; a string beyond 2^53), error (null, or why this set has no value), encoder (null
  * without), encoder_sha256 (null without), flavour (null where there is one only), settings, sets [{path, n,
  * rows}], skipped [{folder, file, reason}], warnings; of rewards also weight and range [low, high]; of an
  * ensemble also members [{reward, value, encoder, encoder_sha256, flavour, range}], whose scores are combined
  * as they are here, for there is no untouched model to standardise them by.
  *
- * *out_whole: false where files were skipped. Codes: TL_USAGE; TL_BAD_INPUT also where nothing could be
+ * Of several evaluated sets one that cannot be used (TL_BAD_INPUT, TL_NUMERIC) has a row with value null and an
+ * error, unless `strict`; all of them are the job's failure. What would be overwritten and is read is TL_USAGE.
+ *
+ * *out_whole: false where files were skipped, or a set has no value. Codes: TL_USAGE; TL_BAD_INPUT also where nothing could be
  * scored; TL_NUMERIC for a score that is not finite; TL_OUTPUT, TL_DEVICE, TL_INTERRUPTED. */
 char *tl_score(const struct tl_score_params *params, const struct tl_job *job, bool *out_whole,
                struct tl_err *err);

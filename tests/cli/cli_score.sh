@@ -56,7 +56,7 @@ export XDG_CACHE_HOME=$tmp/cache
 two="$tmp/bare $clip/pictures"
 run score fid $two --encoder "$clip" --device cpu
 check 'fid' test "$code" -eq 0
-prints 'fid +pytorch-fid +[0-9.e-]+ +6'
+prints 'fid +- +[0-9.e-]+ +6'
 prints 'rank-deficient'
 check 'embeddings are kept' test -s "$tmp"/cache/tiller/embeddings/*.pack
 cp "$tmp/out" "$tmp/first"
@@ -110,6 +110,30 @@ expect 5 embed "$tmp/bare" --encoder "$clip" -o "$tmp/nowhere/e.npy"
 printf 'PK nothing' >"$tmp/bad.npz"
 expect 4 score fid "$tmp/bad.npz" "$tmp/e.npy"
 says 'bad.npz'
+
+# the same without a seed as with 0, and the seed is told; a value alone; nothing is overwritten
+run score jpeg "$tmp/bare" --json
+cp "$tmp/out" "$tmp/first"
+run score jpeg "$tmp/bare" --json
+check 'the same again' cmp "$tmp/out" "$tmp/first"
+prints "\"interval_method\": \"Student's t over files\""
+run score fid $two --encoder "$clip" --device cpu --no-interval
+prints 'n/a'
+run score kid "$tmp/e.npy" "$tmp/e.npy" --flavour clean-fid
+prints '^seed +0$'
+cp "$tmp/e.npy" "$tmp/g.npy"
+expect 2 score kid "$tmp/e.npy" "$tmp/g.npy" --csv "$tmp/g.npy"
+says 'would overwrite'
+check 'it is what it was' cmp "$tmp/e.npy" "$tmp/g.npy"
+expect 2 score fad "$tmp/e.npy" "$tmp/g.npy" --csv "$tmp/x.csv" --indiv "$tmp/x.csv"
+says 'two files'
+printf 'nothing' >"$tmp/h.npy"
+run score kid "$tmp/e.npy" "$tmp/h.npy" "$tmp/g.npy"
+check 'a set without a value' test "$code" -eq 3
+prints 'failed'
+prints 'h.npy'
+expect 4 score kid "$tmp/e.npy" "$tmp/h.npy" "$tmp/g.npy" --strict
+check 'one row clip' test "$("$tiller" list metrics | grep -c '^ *clip ')" -eq 1
 
 # sounds: an encoder without weights, CLAP, the words of a flavour
 songs=$fixtures/clap_score

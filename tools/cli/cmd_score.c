@@ -11,7 +11,9 @@ static enum tl_code run(const struct cli_call *call, struct tl_err *err)
     params.folders = call->args + 1;
     params.n_folders = call->n_args - 1;
     params.json = call->common->json;
-    char *report = tl_score(&params, &call->job, &whole, err);
+    struct tl_job job = call->job;
+    if (tl_option_source_of(call->sets[0], "seed") == TL_FROM_DEFAULT) job.seed = 0; /* the same every time */
+    char *report = tl_score(&params, &job, &whole, err);
     cli_progress_end();
     if (!cli_print_owned(report, err)) return err->code;
     return whole ? TL_OK : TL_PARTIAL;
@@ -48,6 +50,9 @@ const struct cli_verb cli_score = {
         "Pictures: alpha dropped, grey repeated, 16 bits cut to 8, CMYK turned to RGB, EXIF rotation and "
         "colour\n"
         "profiles not applied. Sounds: mean of the channels, resampled as the encoder's settings say.\n"
+        "What is drawn (bootstraps, groups of a jackknife, --inf, subsets) is drawn with --seed, here 0 "
+        "unless it is "
+        "given.\n"
         "Files that cannot be used are skipped and listed, and the exit code is 3.\n"
         "Embeddings are kept in $XDG_CACHE_HOME/tiller or ~/.cache/tiller by the files' content; delete it "
         "freely.\n",
