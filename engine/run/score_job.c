@@ -125,11 +125,10 @@ char *tl_score(const struct tl_score_params *params, const struct tl_job *job, b
     bool ok = (rows || tl_err_set(err, TL_FAIL, "out of memory")) && check_output("--csv", p.csv, err) &&
               check_output("--indiv", p.indiv, err) && check_paths(&p, err) &&
               measure(&p, job, rows, &n, err);
-    if (ok) text = tl_score_report(rows, n, p.csv, p.json, err);
-    if (text && p.csv && !tl_score_write_csv(rows, n, p.csv, err)) {
-        free(text);
-        text = NULL;
-    }
+    struct tl_err csv = {0};
+    bool written = ok && p.csv && tl_score_write_csv(rows, n, p.csv, &csv);
+    if (ok) text = tl_score_report(rows, n, written ? p.csv : NULL, p.json, err);
+    if (text) *err = csv; /* hours of work are told all the same */
     *out_whole = true;
     for (size_t i = 0; rows && i <= p.n_folders; i++) {
         if (rows[i].n_skipped || rows[i].failed) *out_whole = false;

@@ -85,6 +85,9 @@ extern const struct tl_option tl_score_options[]; /* encoder to strict */
  * Of several evaluated sets one that cannot be used (TL_BAD_INPUT, TL_NUMERIC) has a row with value null and an
  * error, unless `strict`; all of them are the job's failure. What would be overwritten and is read is TL_USAGE.
  *
+ * Where only the table of --csv could not be written, the report is there and err->code is set all the same;
+ * otherwise a report means that err->code is TL_OK.
+ *
  * *out_whole: false where files were skipped, or a set has no value. Codes: TL_USAGE; TL_BAD_INPUT also where nothing could be
  * scored; TL_NUMERIC for a score that is not finite; TL_OUTPUT, TL_DEVICE, TL_INTERRUPTED. */
 char *tl_score(const struct tl_score_params *params, const struct tl_job *job, bool *out_whole,

@@ -154,6 +154,26 @@ says 'no sounds in this folder'
 expect 2 score fid "$songs" "$songs" --encoder logmel
 says 'fid is a measure of pictures'
 
+# a table that cannot be written does not cost what was found
+run score jpeg "$clip/pictures" --csv /proc/nothing.csv
+check 'no table' test "$code" -eq 5
+prints 'jpeg +compressible'
+says 'nothing.csv'
+
+# JSON whatever files are called
+if cp "$clip/pictures/$(ls "$clip/pictures" | grep png | head -1)" "$tmp/bare/$(printf 'caf\351.png')" 2>/dev/null; then
+    printf 'no picture' >"$tmp/bare/$(printf 'br\351.png')"
+    run score fid "$tmp/bare" "$tmp/bare" --encoder "$clip" --device cpu --json
+    prints 'br\\\\xe9\.png'
+    check 'UTF-8' iconv -f UTF-8 -t UTF-8 "$tmp/out"
+    run embed "$tmp/bare" --encoder "$clip" --device cpu -o "$tmp/bytes.npy"
+    check 'embed, partly' test "$code" -eq 3
+    run score vendi "$tmp/bytes.npy" --json
+    check 'its description is read' test "$code" -eq 0
+    check 'without a word' test ! -s "$tmp/err"
+    rm "$tmp"/bare/*"$(printf '\351')".png
+fi
+
 # refusals
 expect 2 score
 says 'needs METRIC FOLDER'

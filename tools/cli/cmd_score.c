@@ -15,7 +15,7 @@ static enum tl_code run(const struct cli_call *call, struct tl_err *err)
     if (tl_option_source_of(call->sets[0], "seed") == TL_FROM_DEFAULT) job.seed = 0; /* the same every time */
     char *report = tl_score(&params, &job, &whole, err);
     cli_progress_end();
-    if (!cli_print_owned(report, err)) return err->code;
+    if (!cli_print_owned(report, err) || err->code) return err->code;
     return whole ? TL_OK : TL_PARTIAL;
 }
 
