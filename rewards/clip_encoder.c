@@ -1,6 +1,7 @@
 #include "rewards/clip_encoder.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ struct tl_clip_encoder {
     struct tl_clip_pixels how;
     struct tl_clip_memo memo;
     float *pixels, *embeds; /* of one run: [rows][side][side][3], [rows][dim] */
+    char settings[160];
 };
 
 /* ---- opening ---- */
@@ -36,6 +38,9 @@ static bool load(struct tl_clip_encoder *e, struct tl_device *device, struct tl_
         e->pixels = calloc(pixels, sizeof *e->pixels);
         e->embeds = calloc(embeds, sizeof *e->embeds);
     }
+    snprintf(e->settings, sizeof e->settings,
+             "8-bit RGB, resized as Pillow does to %d pixels (filter %d, short side %d)", e->how.side,
+             (int)e->how.filter, e->how.shortest);
     return (e->pixels && e->embeds) || tl_err_set(err, TL_FAIL, "out of memory");
 }
 
@@ -92,6 +97,11 @@ size_t tl_clip_encoder_dim(const struct tl_clip_encoder *e)
 double tl_clip_encoder_scale(const struct tl_clip_encoder *e)
 {
     return tl_clip_towers_scale(e->towers);
+}
+
+const char *tl_clip_encoder_settings(const struct tl_clip_encoder *e)
+{
+    return e->settings;
 }
 
 struct tl_store *tl_clip_encoder_store(const struct tl_clip_encoder *e)

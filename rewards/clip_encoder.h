@@ -21,6 +21,8 @@ size_t tl_clip_encoder_dim(const struct tl_clip_encoder *encoder);
 /* exp(logit_scale); prompts must have been asked for. */
 double tl_clip_encoder_scale(const struct tl_clip_encoder *encoder);
 struct tl_store *tl_clip_encoder_store(const struct tl_clip_encoder *encoder);
+/* How pictures become its input, in words. */
+const char *tl_clip_encoder_settings(const struct tl_clip_encoder *encoder);
 /* Of the weights' files; reads them. */
 bool tl_clip_encoder_hash(const struct tl_clip_encoder *encoder, char out[65], struct tl_err *err);
 

@@ -84,6 +84,7 @@ static bool aesthetic_about(const struct tl_reward *reward, struct tl_reward_abo
     for (size_t k = 0; k < a->head.dim; k++) sum += a->head.weight[k] * a->head.weight[k];
     out->variant = a->head.n_layers > 1 ? "mlp" : "linear";
     out->encoder = a->folder;
+    out->settings = tl_clip_encoder_settings(a->encoder);
     out->low = a->head.bias - sqrt(sum);
     out->high = a->head.bias + sqrt(sum);
     return tl_clip_encoder_hash(a->encoder, out->sha256, err);

@@ -83,6 +83,7 @@ static bool clap_about(const struct tl_reward *reward, struct tl_reward_about *o
     (void)err;
     out->variant = c->is_logit ? "logit" : "cosine";
     out->encoder = c->folder;
+    out->settings = tl_clap_encoder_about(c->encoder)->settings;
     out->low = -factor(c);
     out->high = factor(c);
     memcpy(out->sha256, tl_clap_encoder_about(c->encoder)->sha256, sizeof out->sha256);

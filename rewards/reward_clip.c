@@ -107,6 +107,7 @@ static bool clip_about(const struct tl_reward *reward, struct tl_reward_about *o
     const struct clip *c = (const struct clip *)reward;
     out->variant = c->flavour->name;
     out->encoder = c->folder;
+    out->settings = tl_clip_encoder_settings(c->encoder);
     out->low = c->flavour->low == -INFINITY ? -c->factor : c->flavour->low;
     out->high = c->flavour->high == INFINITY ? c->factor : c->flavour->high;
     return tl_clip_encoder_hash(c->encoder, out->sha256, err);

@@ -96,6 +96,7 @@ struct tl_reward_about {
     const char *encoder; /* folder; NULL without */
     char sha256[65];     /* of the encoder's weights, "" without: of the file, or of the files' hashes where
                             there are several. Read anew at each call, which takes seconds for a large model */
+    const char *settings; /* how the encoder takes its input, in words; NULL without */
     double low, high;    /* range of this variant */
     size_t term;         /* that the part belongs to */
     size_t first, n;     /* the term's parts */

@@ -13,6 +13,7 @@ prints '"metric": "clip"'
 prints '"n": 6'
 prints '"interval": \['
 prints '"encoder_sha256": "[0-9a-f]{64}"'
+prints '"encoder": "8-bit RGB, resized'
 
 # what cannot be scored is left out and named; --strict refuses it
 printf '\211PNG\r\n\032\nnothing' >"$tmp/p/zz_broken.png"
