@@ -150,20 +150,20 @@ static bool take_dict(struct parser *s)
     return true;
 }
 
-bool tl_npy_head_read(struct tl_npy_head *h, const uint8_t *data, size_t n, const char *what,
+bool tl_npy_head_peek(struct tl_npy_head *h, const uint8_t *data, size_t n_there, size_t n, const char *what,
                       struct tl_err *err)
 {
     struct parser s = {.what = what, .head = h, .err = err};
     *h = (struct tl_npy_head){0};
-    if (n < MAGIC_SIZE + 4 || memcmp(data, "\x93NUMPY", MAGIC_SIZE) != 0)
+    if (n_there < MAGIC_SIZE + 4 || memcmp(data, "\x93NUMPY", MAGIC_SIZE) != 0)
         return bad(&s, "it does not begin as a .npy file");
     unsigned version = data[MAGIC_SIZE], width = version == 1 ? 2 : 4;
     size_t begin = MAGIC_SIZE + 2 + width, length = 0;
     if (version < 1 || version > 3) return bad(&s, "a version that is not 1, 2 or 3");
-    if (n < begin) return bad(&s, "cut short");
+    if (n_there < begin) return bad(&s, "cut short");
     for (unsigned i = width; i-- > 0;) length = length << 8 | data[MAGIC_SIZE + 2 + i];
     if (length > MOST_HEADER) return bad(&s, "its header is longer than 64 KiB");
-    if (length > n - begin) return bad(&s, "cut short in its header");
+    if (length > n_there - begin) return bad(&s, "cut short in its header");
     s.p = (const char *)data + begin;
     s.end = s.p + length;
     if (!take_dict(&s)) return false;
@@ -183,4 +183,10 @@ bool tl_npy_head_read(struct tl_npy_head *h, const uint8_t *data, size_t n, cons
     h->n = (size_t)count;
     h->data = data + begin + length;
     return true;
+}
+
+bool tl_npy_head_read(struct tl_npy_head *h, const uint8_t *data, size_t n, const char *what,
+                      struct tl_err *err)
+{
+    return tl_npy_head_peek(h, data, n, n, what, err);
 }

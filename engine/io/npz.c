@@ -7,8 +7,6 @@
 #include "io/utf8.h"
 #include "io/zip.h"
 
-static const uint64_t most_bytes = (uint64_t)4 << 30; /* of one array */
-
 struct tl_npz {
     char *what; /* owns */
     struct tl_map map;
@@ -17,6 +15,7 @@ struct tl_npz {
     const char **names; /* in the arena */
     size_t *entries;    /* of each name */
     size_t n;
+    uint64_t most_bytes; /* of an array, unpacked and as it is wanted: deflate makes zeros very small */
 };
 
 void tl_npz_close(struct tl_npz **npz)
@@ -29,6 +28,27 @@ void tl_npz_close(struct tl_npz **npz)
     tl_arena_finish(&z->arena);
     free(z->what);
     free(z);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Readers of zip archives do not agree on which of two would count. */
+static bool check_unique(const struct tl_npz *z, struct tl_err *err)
+{
+    const char **names = malloc((z->n + 1) * sizeof *names);
+    if (!names) return tl_err_set(err, TL_FAIL, "%s: out of memory", z->what);
+    memcpy((void *)names, (const void *)z->names, z->n * sizeof *names);
+    qsort((void *)names, z->n, sizeof *names, by_text);
+    bool ok = true;
+    for (size_t i = 1; ok && i < z->n; i++) {
+        ok = strcmp(names[i - 1], names[i]) != 0 ||
+             tl_err_set(err, TL_BAD_INPUT, "%s: two arrays are called %s", z->what, names[i]);
+    }
+    free((void *)names);
+    return ok;
 }
 
 static bool list_names(struct tl_npz *z, struct tl_err *err)
@@ -44,7 +64,8 @@ static bool list_names(struct tl_npz *z, struct tl_err *err)
         z->entries[z->n++] = i;
     }
     if (z->arena.failed) return tl_err_set(err, TL_FAIL, "%s: out of memory", z->what);
-    return z->n || tl_err_set(err, TL_BAD_INPUT, "%s: no numpy arrays in this zip archive", z->what);
+    if (!z->n) return tl_err_set(err, TL_BAD_INPUT, "%s: no numpy arrays in this zip archive", z->what);
+    return check_unique(z, err);
 }
 
 struct tl_npz *tl_npz_open_memory(const uint8_t *data, size_t n, const char *what, struct tl_err *err)
@@ -56,6 +77,8 @@ struct tl_npz *tl_npz_open_memory(const uint8_t *data, size_t n, const char *wha
         tl_npz_close(&z);
         return NULL;
     }
+    const uint64_t least = (uint64_t)256 << 20;
+    z->most_bytes = 16 * (uint64_t)n > least ? 16 * (uint64_t)n : least;
     z->zip = tl_zip_open(data, n, what, err);
     if (!z->zip || !list_names(z, err)) tl_npz_close(&z);
     return z;
@@ -111,16 +134,35 @@ static bool absent(const struct tl_npz *z, const char *name, struct tl_err *err)
     return false;
 }
 
+/* Looks at the header before memory is taken for the rest; values of `wide` bytes are to come of it. */
+static bool check_head(const struct tl_npz *z, size_t i, size_t wide, struct tl_arena *arena,
+                       const char *what, struct tl_err *err)
+{
+    struct tl_npy_head h;
+    size_t n, size = (size_t)tl_zip_size(z->zip, i);
+    uint8_t *first = tl_arena_alloc(arena, TL_NPY_MOST_HEAD, 1);
+    if (!first) return tl_err_set(err, TL_FAIL, "%s: out of memory", what);
+    if (!tl_zip_peek(z->zip, i, first, TL_NPY_MOST_HEAD, &n, err) ||
+        !tl_npy_head_peek(&h, first, n, size, what, err))
+        return false;
+    if ((tl_zip_stored(z->zip, i) || size <= z->most_bytes) && h.n <= z->most_bytes / wide) return true;
+    return tl_err_set(err, TL_BAD_INPUT,
+                      "%s: its %zu values would take far more memory than the file; save them with "
+                      "numpy.savez, which packs nothing",
+                      what, h.n);
+}
+
 /* The entry's bytes, in the map or in the arena, and what the array is called in messages. */
-static bool entry_bytes(const struct tl_npz *z, const char *name, struct tl_arena *arena, const uint8_t **out,
-                        size_t *out_n, char **out_what, struct tl_err *err)
+static bool entry_bytes(const struct tl_npz *z, const char *name, size_t wide, struct tl_arena *arena,
+                        const uint8_t **out, size_t *out_n, char **out_what, struct tl_err *err)
 {
     size_t i;
     if (!find(z, name, &i)) return absent(z, name, err);
     *out_what = tl_arena_printf(arena, "%s: %s", z->what, name);
     if (!*out_what) return tl_err_set(err, TL_FAIL, "%s: out of memory", z->what);
     *out_n = (size_t)tl_zip_size(z->zip, i);
-    return tl_zip_read(z->zip, i, most_bytes, arena, out, err);
+    return check_head(z, i, wide, arena, *out_what, err) &&
+           tl_zip_read(z->zip, i, UINT64_MAX, arena, out, err);
 }
 
 bool tl_npz_read(struct tl_npz *npz, const char *name, enum tl_npy_as as, struct tl_npy *out,
@@ -131,8 +173,9 @@ bool tl_npz_read(struct tl_npz *npz, const char *name, enum tl_npy_as as, struct
     size_t n = 0;
     char *what;
     *out = (struct tl_npy){0};
-    bool ok =
-        entry_bytes(npz, name, &arena, &data, &n, &what, err) && tl_npy_parse(data, n, what, as, out, err);
+    size_t wide = as == TL_NPY_F32 ? sizeof *out->f32 : sizeof *out->f64;
+    bool ok = entry_bytes(npz, name, wide, &arena, &data, &n, &what, err) &&
+              tl_npy_parse(data, n, what, as, out, err);
     tl_arena_finish(&arena);
     return ok;
 }
@@ -166,7 +209,7 @@ char *tl_npz_read_text(struct tl_npz *npz, const char *name, struct tl_err *err)
     size_t n = 0;
     char *what;
     bool ok =
-        entry_bytes(npz, name, &arena, &data, &n, &what, err) && tl_npy_head_read(&h, data, n, what, err);
+        entry_bytes(npz, name, 1, &arena, &data, &n, &what, err) && tl_npy_head_read(&h, data, n, what, err);
     if (ok && ((h.kind != 'U' && h.kind != 'S') || h.n != 1))
         ok = tl_err_set(err, TL_BAD_INPUT, "%s: not a text", what);
     if (ok && !decode_text(&h, &text)) ok = tl_err_set(err, TL_BAD_INPUT, "%s: not a text of Unicode", what);

@@ -142,30 +142,52 @@ bool tl_zip_find(const struct tl_zip *zip, const char *name, size_t *out_i)
     return true;
 }
 
-static bool unpack(const struct tl_zip *z, size_t i, uint8_t *out, struct tl_err *err)
+static bool cannot_unpack(const struct tl_zip *z, size_t i, const char *why, struct tl_err *err)
 {
-    uint64_t size = z->entries[i].size, got = 0;
+    return tl_err_set(err, TL_BAD_INPUT, "%s: %.200s: cannot be unpacked: %s", z->what, tl_zip_name(z, i),
+                      why);
+}
+
+/* The first n bytes of the content; with is_all those are all. */
+static bool unpack(const struct tl_zip *z, size_t i, uint8_t *out, uint64_t n, bool is_all,
+                   struct tl_err *err)
+{
     uint8_t more;
     zip_file_t *file = zip_fopen_index(z->zip, i, 0);
-    if (!file) {
-        return tl_err_set(err, TL_BAD_INPUT, "%s: %.200s: cannot be unpacked: %s", z->what, tl_zip_name(z, i),
-                          zip_strerror(z->zip));
-    }
+    if (!file) return cannot_unpack(z, i, zip_strerror(z->zip), err);
     bool ok = true;
-    while (ok && got < size) {
-        zip_int64_t n = zip_fread(file, out + got, size - got);
-        ok = n > 0;
-        if (ok) got += (uint64_t)n;
+    for (uint64_t got = 0; ok && got < n;) {
+        zip_int64_t part = zip_fread(file, out + got, n - got);
+        ok = part > 0;
+        if (ok) got += (uint64_t)part;
     }
     /* The read at the end is the one that checks the CRC-32. */
-    ok = ok && zip_fread(file, &more, 1) == 0;
-    if (!ok) {
-        tl_err_set(err, TL_BAD_INPUT, "%s: %.200s: cannot be unpacked: %s", z->what, tl_zip_name(z, i),
-                   zip_error_code_zip(zip_file_get_error(file)) ? zip_file_strerror(file)
-                                                                : "not as long as the archive says");
-    }
+    ok = ok && (!is_all || zip_fread(file, &more, 1) == 0);
+    if (!ok)
+        cannot_unpack(z, i,
+                      zip_error_code_zip(zip_file_get_error(file)) ? zip_file_strerror(file)
+                                                                   : "not as long as the archive says",
+                      err);
     zip_fclose(file);
     return ok;
+}
+
+static bool check_promise(const struct tl_zip *z, size_t i, struct tl_err *err)
+{
+    const struct entry *e = &z->entries[i];
+    uint64_t packed = e->packed < z->n_bytes ? e->packed : z->n_bytes; /* whatever the directory says */
+    if (e->size / MOST_DEFLATE <= packed && e->size <= SIZE_MAX - 1) return true;
+    return tl_err_set(err, TL_BAD_INPUT, "%s: %.200s: %llu bytes cannot be packed in %llu", z->what,
+                      tl_zip_name(z, i), (unsigned long long)e->size, (unsigned long long)packed);
+}
+
+bool tl_zip_peek(const struct tl_zip *z, size_t i, uint8_t *out, size_t n, size_t *out_n, struct tl_err *err)
+{
+    const struct entry *e = &z->entries[i];
+    *out_n = e->size < n ? (size_t)e->size : n;
+    if (!e->stored) return check_promise(z, i, err) && unpack(z, i, out, *out_n, false, err);
+    memcpy(out, e->stored, *out_n);
+    return true;
 }
 
 bool tl_zip_read(const struct tl_zip *z, size_t i, uint64_t limit, struct tl_arena *arena,
@@ -180,15 +202,11 @@ bool tl_zip_read(const struct tl_zip *z, size_t i, uint64_t limit, struct tl_are
         *out = e->stored;
         return true;
     }
-    uint64_t packed = e->packed < z->n_bytes ? e->packed : z->n_bytes; /* whatever the directory says */
-    if (e->size / MOST_DEFLATE > packed || e->size > SIZE_MAX - 1) {
-        return tl_err_set(err, TL_BAD_INPUT, "%s: %.200s: %llu bytes cannot be packed in %llu", z->what,
-                          tl_zip_name(z, i), (unsigned long long)e->size, (unsigned long long)packed);
-    }
+    if (!check_promise(z, i, err)) return false;
     uint8_t *data = tl_arena_alloc(arena, (size_t)e->size + 1, 1);
     if (!data) return out_of_memory(z->what, err);
     *out = data;
-    return unpack(z, i, data, err);
+    return unpack(z, i, data, e->size, true, err);
 }
 
 /* ---- writing: the archive is made in memory, then written as any file ---- */

@@ -38,6 +38,10 @@ const uint8_t *tl_zip_stored(const struct tl_zip *zip, size_t i);
 bool tl_zip_read(const struct tl_zip *zip, size_t i, uint64_t limit, struct tl_arena *arena,
                  const uint8_t **out, struct tl_err *err);
 
+/* The first bytes of an entry's content, n or all there are: *out_n. */
+bool tl_zip_peek(const struct tl_zip *zip, size_t i, uint8_t *out, size_t n, size_t *out_n,
+                 struct tl_err *err);
+
 struct tl_zip_item {
     const char *name;
     const void *data;

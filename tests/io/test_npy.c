@@ -317,13 +317,73 @@ static void test_promises(void **state)
     free(data);
 }
 
+/* Zeros that deflate makes small, and few bytes that become many values. */
+static void test_bombs(void **state)
+{
+    (void)state;
+    enum { N = 40 << 20 };
+    static const struct {
+        const char *type;
+        size_t bytes, n;
+        const char *part;
+    } rows[] = {
+        {"|u1", 1, N, "its 41943040 values would take far more memory"}, /* as doubles */
+        {"|u1", 1, 1 << 20, NULL},
+        {"|O8", 8, 1, "Python objects"},
+    };
+    struct tl_err err = {0};
+    struct tl_npy a;
+    uint8_t *data = calloc(N + 128, 1);
+    assert_non_null(data);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char head[129];
+        int n = snprintf(head, sizeof head, "{'descr': '%s', 'fortran_order': False, 'shape': (%zu,), }",
+                         rows[i].type, rows[i].n);
+        memcpy(data, "\x93NUMPY\1\0\x76\0", 10);
+        memset(data + 10, ' ', 118);
+        memcpy(data + 10, head, (size_t)n);
+        data[127] = '\n';
+        struct tl_zip_item item = {"mu.npy", data, 128 + rows[i].n * rows[i].bytes};
+        check_ok(tl_zip_write(io_path("bomb.npz"), &item, 1, true, &err), &err);
+        struct tl_npz *z = tl_npz_open(io_path("bomb.npz"), &err);
+        check_ok(z, &err);
+        if (rows[i].part) {
+            check_fails(tl_npz_read(z, "mu", TL_NPY_F64, &a, &err), &err, TL_BAD_INPUT, rows[i].part);
+        } else {
+            check_ok(tl_npz_read(z, "mu", TL_NPY_F64, &a, &err), &err);
+            assert_true(a.n == rows[i].n && a.f64[a.n - 1] == 0);
+        }
+        tl_npy_finish(&a);
+        tl_npz_close(&z);
+    }
+    free(data);
+}
+
+static void test_twice(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    const double one = 1;
+    const struct tl_npy_item items[] = {{.name = "mu", .f64 = &one}, {.name = "nu", .f64 = &one}};
+    check_ok(tl_npz_write(io_path("twice.npz"), items, 2, false, &err), &err);
+    size_t n;
+    uint8_t *data = tl_file_read(io_path("twice.npz"), 1 << 20, &n, &err);
+    check_ok(data, &err);
+    for (size_t i = 0; i + 6 <= n; i++)
+        if (memcmp(data + i, "nu.npy", 6) == 0) data[i] = 'm';
+    check_fails(tl_npz_open_memory(data, n, "twice", &err), &err, TL_BAD_INPUT,
+                "twice: two arrays are called mu");
+    free(data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),          cmocka_unit_test(test_forms),
         cmocka_unit_test(test_headers),        cmocka_unit_test(test_write),
         cmocka_unit_test(test_npz_round_trip), cmocka_unit_test(test_bad_archives),
-        cmocka_unit_test(test_promises),
+        cmocka_unit_test(test_promises),       cmocka_unit_test(test_bombs),
+        cmocka_unit_test(test_twice),
     };
     return cmocka_run_group_tests(tests, io_setup, io_teardown);
 }
