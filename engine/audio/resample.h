@@ -27,7 +27,9 @@ bool tl_sound_mono(const struct tl_sound *sound, struct tl_sound *out, struct tl
 
 /* To another rate, each channel by itself; the same rate gives a copy. The number of frames is frames * rate
  * / sound->rate, rounded as each tool rounds: soxr to nearest, torchaudio up (in float32), resampy down. A
- * result without frames, or past the limits of sound.h, is TL_BAD_INPUT. */
+ * result without frames, or past the limits of sound.h, is TL_BAD_INPUT; so is, by torchaudio's and fadtk's,
+ * a sound of a rate that shares so little with the other that its kernel would be past 64 MiB. Kernels are
+ * kept between calls. Thread-safe. */
 bool tl_sound_resample(const struct tl_sound *sound, int rate, enum tl_resampler how, struct tl_sound *out,
                        struct tl_err *err);
 

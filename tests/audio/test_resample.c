@@ -163,6 +163,48 @@ static void test_lengths(void **state)
     }
 }
 
+/* Kernels are kept between sounds, and more rates come than are kept: same bits each time. */
+static void test_kept(void **state)
+{
+    (void)state;
+    static const int rates[] = {44100, 22050, 8000, 11025, 12345, 24000, 32000, 44101, 48000, 44101, 44100};
+    enum { N = sizeof rates / sizeof *rates };
+    static float first[N][512];
+    for (int round = 0; round < 3; round++)
+        for (size_t i = 0; i < N; i++) {
+            struct tl_sound s = signal(rates[i]), longer;
+            s.frames = 200;
+            longer = signal(rates[i]);
+            if (round == 1) { /* makes the kernel with more phases first */
+                struct tl_sound out = resampled(&longer, 16000, TL_RESAMPLE_KAISER_FADTK);
+                tl_sound_finish(&out);
+            }
+            struct tl_sound out = resampled(&s, 16000, TL_RESAMPLE_KAISER_FADTK);
+            assert_true(out.frames <= 512);
+            if (round == 0) memcpy(first[i], out.samples, out.frames * sizeof *first[i]);
+            assert_memory_equal(first[i], out.samples, out.frames * sizeof *first[i]);
+            tl_sound_finish(&out);
+            tl_sound_finish(&longer);
+            tl_sound_finish(&s);
+        }
+}
+
+/* Rates that share no divisor: a second of them is refused before the work, a moment is not. */
+static void test_coprime(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    struct tl_sound s = make(767999, 1, 767999), out;
+    assert_false(tl_sound_resample(&s, 16000, TL_RESAMPLE_KAISER_FADTK, &out, &err));
+    assert_int_equal(err.code, TL_BAD_INPUT);
+    assert_non_null(strstr(err.text, "kaiser-fadtk cannot resample by a ratio of 767999 to 16000"));
+    assert_null(out.samples);
+    s.frames = 2000;
+    out = resampled(&s, 16000, TL_RESAMPLE_KAISER_FADTK);
+    tl_sound_finish(&out);
+    tl_sound_finish(&s);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -223,9 +265,10 @@ static void test_pcm16(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names), cmocka_unit_test(test_tools),   cmocka_unit_test(test_closed_forms),
-        cmocka_unit_test(test_alias), cmocka_unit_test(test_lengths), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_mono),  cmocka_unit_test(test_pcm16),
+        cmocka_unit_test(test_names),   cmocka_unit_test(test_tools),   cmocka_unit_test(test_closed_forms),
+        cmocka_unit_test(test_alias),   cmocka_unit_test(test_lengths), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_mono),    cmocka_unit_test(test_pcm16),   cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_coprime),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
