@@ -295,10 +295,11 @@ static bool keep_about(struct tl_score_work *w, struct tl_score_row *row, struct
     /* torchmetrics' own: its 0 for what is negative is of the mean */
     if (row->flavour && strcmp(row->flavour, "torchmetrics") == 0) tl_score_row_clamp(row);
     if (about.settings || w->params->dtype)
-        row->encoder_settings = tl_arena_printf(
-            &row->arena, "%s%s%s%s", about.settings ? about.settings : "",
-            about.settings && w->params->dtype ? "; " : "", w->params->dtype ? "weights in " : "",
-            w->params->dtype ? tl_dtype_choices[w->params->dtype] : "");
+        row->encoder_settings =
+            tl_arena_printf(&row->arena, "%s%s%s%s", about.settings ? about.settings : "",
+                            about.settings && w->params->dtype ? "; " : "",
+                            w->params->dtype ? "weights in " : "",
+                            w->params->dtype ? tl_dtype_choices[w->params->dtype] : "");
     return keep_members(w, row, err);
 }
 
