@@ -32,7 +32,9 @@ static bool load(struct tl_clip_encoder *e, struct tl_device *device, struct tl_
     if (!e->towers) return false;
     int side = tl_clip_towers_config(e->towers)->vision.image_size;
     size_t rows = tl_clip_towers_batch(e->towers);
+    bool torchvision_crop = e->how.is_torchvision;
     if (!tl_clip_pixels_read(e->folder, side, &e->how, err)) return false;
+    e->how.is_torchvision = torchvision_crop;
     if (tl_checked_mul((size_t)side * (size_t)side * 3, rows, &pixels) &&
         tl_checked_mul(tl_clip_encoder_dim(e), rows, &embeds)) {
         e->pixels = calloc(pixels, sizeof *e->pixels);
@@ -56,6 +58,8 @@ static void close_encoder(struct tl_shared *shared)
     free(e);
 }
 
+static const char torchvision[] = "torchvision"; /* the setting of its crop */
+
 static struct tl_shared *open_encoder(const struct tl_reward_env *env, const char *folder,
                                       const char *settings, struct tl_err *err)
 {
@@ -66,7 +70,7 @@ static struct tl_shared *open_encoder(const struct tl_reward_env *env, const cha
     }
     e->folder = strdup(folder);
     e->dtype = env->dtype;
-    (void)settings;
+    e->how.is_torchvision = strcmp(settings, torchvision) == 0;
     if (e->folder ? load(e, env->device, err) : tl_err_set(err, TL_FAIL, "out of memory")) return &e->base;
     close_encoder(&e->base);
     return NULL;
@@ -75,10 +79,11 @@ static struct tl_shared *open_encoder(const struct tl_reward_env *env, const cha
 static const struct tl_shared_class shared = {open_encoder, close_encoder};
 
 struct tl_clip_encoder *tl_clip_encoder_open(struct tl_device *device, const char *folder,
-                                             enum tl_dtype dtype, struct tl_err *err)
+                                             enum tl_dtype dtype, bool torchvision_crop, struct tl_err *err)
 {
     const struct tl_reward_env env = {device, dtype};
-    return (struct tl_clip_encoder *)tl_shared_open(&shared, &env, folder, "", err);
+    return (struct tl_clip_encoder *)tl_shared_open(&shared, &env, folder,
+                                                    torchvision_crop ? torchvision : "", err);
 }
 
 void tl_clip_encoder_close(struct tl_clip_encoder **encoder)

@@ -12,9 +12,9 @@
 
 struct tl_clip_encoder;
 
-/* Device borrowed until the last close. */
+/* Device borrowed until the last close. torchvision_crop: as struct tl_clip_pixels. */
 struct tl_clip_encoder *tl_clip_encoder_open(struct tl_device *device, const char *folder,
-                                             enum tl_dtype dtype, struct tl_err *err);
+                                             enum tl_dtype dtype, bool torchvision_crop, struct tl_err *err);
 void tl_clip_encoder_close(struct tl_clip_encoder **encoder);
 
 size_t tl_clip_encoder_dim(const struct tl_clip_encoder *encoder);

@@ -42,7 +42,7 @@ static bool open_into(struct aesthetic *a, const struct tl_reward_env *env, cons
                       struct tl_err *err)
 {
     if (!parse(a, arg, err) || !tl_aesthetic_head_read(a->path, &a->head, err)) return false;
-    a->encoder = tl_clip_encoder_open(env->device, a->folder, env->dtype, err);
+    a->encoder = tl_clip_encoder_open(env->device, a->folder, env->dtype, false, err);
     if (!a->encoder) return false;
     size_t dim = tl_clip_encoder_dim(a->encoder);
     return dim == a->head.dim ||

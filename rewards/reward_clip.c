@@ -5,7 +5,7 @@
  *   clipscore     2.5 max(cos, 0), prompts begin with "A photo depicts " (Hessel et al. 2021)
  *   torchmetrics  100 cos; the tool's 0 for a negative one is of the mean, which `tiller score` has
  *   logit         exp(logit_scale) cos (PickScore's scale)
- *   clip-score    the same, as the tool of that name */
+ *   clip-score    the same, as the tool of that name, whose centre crop is torchvision's */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,14 +21,15 @@ struct flavour {
     double factor; /* 0: exp(logit_scale) */
     bool positive; /* negative cosines count as 0 */
     double low, high;
+    bool torchvision_crop;
 };
 
 static const struct flavour flavours[] = {
-    {"cosine", "", 1, false, -1, 1},
-    {"clipscore", "A photo depicts ", 2.5, true, 0, 2.5},
-    {"torchmetrics", "", 100, false, -100, 100},
-    {"logit", "", 0, false, -INFINITY, INFINITY},
-    {"clip-score", "", 0, false, -INFINITY, INFINITY},
+    {"cosine", "", 1, false, -1, 1, false},
+    {"clipscore", "A photo depicts ", 2.5, true, 0, 2.5, false},
+    {"torchmetrics", "", 100, false, -100, 100, false},
+    {"logit", "", 0, false, -INFINITY, INFINITY, false},
+    {"clip-score", "", 0, false, -INFINITY, INFINITY, true},
 };
 enum { N_FLAVOURS = sizeof flavours / sizeof *flavours };
 
@@ -75,7 +76,7 @@ static bool parse(struct clip *c, const char *arg, struct tl_err *err)
 static bool open_into(struct clip *c, const struct tl_reward_env *env, const char *arg, struct tl_err *err)
 {
     if (!parse(c, arg, err)) return false;
-    c->encoder = tl_clip_encoder_open(env->device, c->folder, env->dtype, err);
+    c->encoder = tl_clip_encoder_open(env->device, c->folder, env->dtype, c->flavour->torchvision_crop, err);
     if (!c->encoder || !tl_clip_encoder_want_texts(c->encoder, err)) return false;
     c->factor = c->flavour->factor != 0 ? c->flavour->factor : tl_clip_encoder_scale(c->encoder);
     return true;

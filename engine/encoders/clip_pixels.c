@@ -140,6 +140,13 @@ static void resized(const struct tl_clip_pixels *p, int width, int height, int *
     if (p->shortest > 0 && height > width) *out_height = (int)((int64_t)p->shortest * height / width);
 }
 
+/* Where the crop of n pixels to p->side begins. */
+static int corner(const struct tl_clip_pixels *p, int n)
+{
+    int margin = n - p->side, half = margin >> 1;
+    return half + (p->is_torchvision && margin > 0 && margin % 4 == 3);
+}
+
 /* Without a crop the resized picture itself must fit. */
 static bool fits(const struct tl_clip_pixels *p, int width, int height, struct tl_err *err)
 {
@@ -170,7 +177,7 @@ bool tl_clip_pixels_bytes(const struct tl_clip_pixels *p, const uint8_t *rgb, in
         at = &small;
     }
     if (ok && p->crop_width && (w != p->side || h != p->side)) {
-        ok = tl_resize_center_crop(at, p->side, p->side, &cut, err);
+        ok = tl_resize_crop(at, corner(p, w), corner(p, h), p->side, p->side, &cut, err);
         at = &cut;
     }
     if (ok) {
@@ -229,8 +236,7 @@ static bool filter_matrix(const struct tl_clip_pixels *p, int n_in, int n_out, f
 {
     struct tl_resize_axis axis = {0};
     if (n_in != n_out && !tl_resize_axis_init(&axis, n_in, n_out, p->filter, err)) return false;
-    /* floor((n_out - side) / 2), as tl_resize_center_crop */
-    int offset = n_out >= p->side ? (n_out - p->side) / 2 : -((p->side - n_out + 1) / 2);
+    int offset = corner(p, n_out);
     memset(weights, 0, (size_t)p->side * (size_t)n_in * sizeof *weights);
     for (int i = 0; i < p->side; i++) {
         int x = i + offset;

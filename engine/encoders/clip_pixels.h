@@ -12,13 +12,15 @@ struct tl_clip_pixels {
     int shortest;      /* length that the short side is resized to; 0: to width x height; -1: no resize */
     int width, height; /* with shortest 0 */
     int crop_width, crop_height; /* 0: no crop */
+    bool is_torchvision;         /* the crop's corner is rounded, halves to even: OpenAI's code, clean-fid,
+                                    clip-score.         Else floored: transformers. One picture in four moves by a pixel */
     enum tl_resize_filter filter;
     double factor;                /* of the 8-bit value; 1/255 */
     double mean[3], deviation[3]; /* 0 and 1 where the config does not normalise */
 };
 
-/* preprocessor_config.json, or the image_processor of processor_config.json; without either OpenAI's values
- * at the model's size. Steps that we do not have are TL_BAD_INPUT. */
+/* With the crop of transformers. preprocessor_config.json, or the image_processor of processor_config.json;
+ * without either OpenAI's values at the model's size. Steps that we do not have are TL_BAD_INPUT. */
 bool tl_clip_pixels_read(const char *folder, int image_size, struct tl_clip_pixels *out, struct tl_err *err);
 
 /* One 8-bit picture [height][width][3] to out [side][side][3]. */

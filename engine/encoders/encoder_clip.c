@@ -14,7 +14,8 @@ struct encoder_clip {
     struct tl_clip_towers *towers;
     struct tl_clip_pixels pixels;
     char *folder;
-    char settings[160];
+    bool is_raw; /* rows keep their length */
+    char settings[224];
 };
 
 static void close_clip(struct tl_encoder *encoder)
@@ -25,26 +26,42 @@ static void close_clip(struct tl_encoder *encoder)
     free(e);
 }
 
+/* Settings crop and unit; NULL where they were not given. */
+static bool choose(struct encoder_clip *e, const char *crop, const char *unit, struct tl_err *err)
+{
+    e->pixels.is_torchvision = crop && strcmp(crop, "torchvision") == 0;
+    e->is_raw = unit && strcmp(unit, "no") == 0;
+    if (crop && !e->pixels.is_torchvision && strcmp(crop, "transformers") != 0)
+        return tl_err_set(err, TL_USAGE, "crop '%s' is not known: transformers and torchvision are", crop);
+    return !unit || e->is_raw || strcmp(unit, "yes") == 0 ||
+           tl_err_set(err, TL_USAGE, "unit '%s' is not known: yes and no are", unit);
+}
+
 static bool fill(struct encoder_clip *e, const struct tl_encoder_env *env, const char *arg,
                  struct tl_err *err)
 {
-    static const char *const keys[] = {NULL};
-    const char *path = NULL;
-    if (!tl_encoder_arg_parse(arg, keys, &e->folder, &path, NULL, err)) return false;
+    static const char *const keys[] = {"crop", "unit", NULL};
+    const char *path = NULL, *values[2];
+    if (!tl_encoder_arg_parse(arg, keys, &e->folder, &path, values, err)) return false;
     if (!path) return tl_err_set(err, TL_USAGE, "clip needs a model's folder: clip:FOLDER");
     e->towers = tl_clip_towers_open(env->device, path, env->dtype, err);
     if (!e->towers) return false;
     const struct tl_clip_config *config = tl_clip_towers_config(e->towers);
-    if (!tl_clip_pixels_read(path, config->vision.image_size, &e->pixels, err)) return false;
+    if (!tl_clip_pixels_read(path, config->vision.image_size, &e->pixels, err) ||
+        !choose(e, values[0], values[1], err))
+        return false;
     struct tl_encoder_about *a = &e->base.about;
     snprintf(e->settings, sizeof e->settings,
-             "8-bit RGB, resized as Pillow does to %d pixels (filter %d, short side %d), v1", e->pixels.side,
-             (int)e->pixels.filter, e->pixels.shortest);
+             "8-bit RGB, resized as Pillow does to %d pixels (filter %d, short side %d)%s%s, v1",
+             e->pixels.side, (int)e->pixels.filter, e->pixels.shortest,
+             e->pixels.is_torchvision ? ", cropped as torchvision does" : "",
+             e->is_raw ? ", rows keep their length" : "");
     a->path = path;
     a->settings = e->settings;
     a->dim = (size_t)config->projection;
     a->batch = tl_clip_towers_batch(e->towers);
-    a->is_fixed = a->is_unit = true;
+    a->is_fixed = true;
+    a->is_unit = !e->is_raw;
     return tl_clip_towers_hash(path, a->sha256, err);
 }
 
@@ -79,7 +96,7 @@ static bool run_clip(struct tl_encoder *encoder, const float *x, size_t n, size_
     size_t dim = e->base.about.dim;
     (void)floats;
     if (!tl_clip_towers_images(e->towers, x, n, out, err)) return false;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !e->is_raw; i++) {
         double sum = 0;
         float *row = out + i * dim;
         for (size_t k = 0; k < dim; k++) sum += (double)row[k] * (double)row[k];
@@ -90,8 +107,10 @@ static bool run_clip(struct tl_encoder *encoder, const float *x, size_t n, size_
 
 const struct tl_encoder_class tl_encoder_clip = {
     .name = "clip",
-    .help = "picture tower of a CLIPModel folder, projected, unit length",
-    .argument = "FOLDER",
+    .help =
+        "picture tower of a CLIPModel folder, projected, unit length; crop says whose centre: transformers, "
+        "or torchvision (OpenAI's code, clean-fid, clip-score)",
+    .argument = "FOLDER[,crop=transformers|torchvision][,unit=yes|no]",
     .modality = TL_MODALITY_IMAGE,
     .needs_device = true,
     .folder_class = "CLIPModel",

@@ -130,8 +130,8 @@ static bool run_inception(struct tl_encoder *encoder, const float *x, size_t n, 
 const struct tl_encoder_class tl_encoder_inception = {
     .name = "inception",
     .help = "InceptionV3 of pytorch-fid, as FID and KID are defined; resize says whose pictures: fid "
-            "(pytorch-fid), clean (clean-fid), tf (torch-fidelity, torchmetrics)",
-    .argument = "FILE[,resize=fid|clean|tf|none][,dims=64|192|768|2048]",
+            "(pytorch-fid), clean (clean-fid), tf (torch-fidelity), torchmetrics",
+    .argument = "FILE[,resize=fid|clean|tf|torchmetrics|none][,dims=64|192|768|2048]",
     .modality = TL_MODALITY_IMAGE,
     .needs_device = true,
     .open = open_inception,

@@ -15,8 +15,9 @@ static const struct {
     [TL_INCEPTION_FID] = {"fid", "bilinear to 299x299 without antialias, 2x/255-1 (pytorch-fid)"},
     [TL_INCEPTION_CLEAN] = {"clean",
                             "antialiased float bicubic to 299x299, clipped, (x-128)/128 (clean-fid)"},
-    [TL_INCEPTION_TF] = {"tf", "TensorFlow 1 bilinear to 299x299, (x-128)/128 (torch-fidelity, "
-                               "torchmetrics)"},
+    [TL_INCEPTION_TF] = {"tf", "TensorFlow 1 bilinear to 299x299, (x-128)/128 (torch-fidelity)"},
+    [TL_INCEPTION_TORCHMETRICS] = {"torchmetrics",
+                                   "antialiased float bilinear to 299x299, (x-128)/128 (torchmetrics)"},
     [TL_INCEPTION_NONE] = {"none", "299x299 as it is, 2x/255-1"},
 };
 
@@ -37,7 +38,8 @@ bool tl_inception_resize_parse(const char *name, enum tl_inception_resize *out, 
             *out = (enum tl_inception_resize)i;
             return true;
         }
-    return tl_err_set(err, TL_USAGE, "resize '%s' is not known: fid, clean, tf and none are", name);
+    return tl_err_set(err, TL_USAGE, "resize '%s' is not known: fid, clean, tf, torchmetrics and none are",
+                      name);
 }
 
 /* Output pixel i of one axis lies between inputs low and high, `t` of the way. */
@@ -88,13 +90,14 @@ static void bilinear(const struct tl_image *im, bool is_tf, float *out)
     }
 }
 
-static bool bicubic(const struct tl_image *im, float *out, struct tl_err *err)
+static bool antialiased(const struct tl_image *im, enum tl_resize_filter filter, float *out,
+                        struct tl_err *err)
 {
     size_t n = (size_t)im->width * (size_t)im->height * 3; /* an image in memory: no overflow */
     float *x = malloc(n * sizeof *x);
     if (!x) return tl_err_set(err, TL_FAIL, "out of memory resizing a picture");
     for (size_t i = 0; i < n; i++) x[i] = im->px[i];
-    bool ok = tl_resize_floats(x, im->width, im->height, 3, SIDE, SIDE, TL_RESIZE_BICUBIC, out, err);
+    bool ok = tl_resize_floats(x, im->width, im->height, 3, SIDE, SIDE, filter, out, err);
     free(x);
     for (size_t i = 0; ok && i < FLOATS; i++) {
         float v = out[i] < 0 ? 0 : out[i] > 255 ? 255 : out[i];
@@ -112,7 +115,8 @@ bool tl_inception_pixels(const struct tl_image *rgb, enum tl_inception_resize ho
         return tl_err_set(err, TL_BAD_INPUT,
                           "the picture is %dx%d; with resize=none it must be 299x299, resize=fid takes any",
                           rgb->width, rgb->height);
-    if (how == TL_INCEPTION_CLEAN) return bicubic(rgb, out, err);
+    if (how == TL_INCEPTION_CLEAN) return antialiased(rgb, TL_RESIZE_BICUBIC, out, err);
+    if (how == TL_INCEPTION_TORCHMETRICS) return antialiased(rgb, TL_RESIZE_BILINEAR, out, err);
     bilinear(rgb, how == TL_INCEPTION_TF, out);
     return true;
 }

@@ -9,9 +9,11 @@ enum tl_inception_resize {
     TL_INCEPTION_FID,   /* pytorch-fid: bilinear without antialias, pixel centres at halves; 2 x / 255 - 1 */
     TL_INCEPTION_CLEAN, /* clean-fid: Pillow's antialiased bicubic on floats, clipped to 0..255;
                            (x - 128) / 128 */
-    TL_INCEPTION_TF,    /* torch-fidelity and torchmetrics, and TensorFlow's own FID: TF 1's bilinear without
-                           antialias, pixel centres at whole numbers; (x - 128) / 128 */
-    TL_INCEPTION_NONE,  /* must be 299x299 already; as FID */
+    TL_INCEPTION_TF,    /* torch-fidelity, and TensorFlow's own FID: TF 1's bilinear without antialias, pixel
+                           centres at whole numbers; (x - 128) / 128 */
+    TL_INCEPTION_TORCHMETRICS, /* torchmetrics 1.9: antialiased bilinear on floats; (x - 128) / 128. Older
+                                  ones, and antialias=False, are TF */
+    TL_INCEPTION_NONE,         /* must be 299x299 already; as FID */
     TL_INCEPTION_RESIZES
 };
 

@@ -236,11 +236,17 @@ bool tl_resize_shortest(const struct tl_image *in, int edge, enum tl_resize_filt
 bool tl_resize_center_crop(const struct tl_image *in, int width, int height, struct tl_image *out,
                            struct tl_err *err)
 {
-    if (!tl_image_init(out, width, height, in->channels, err)) return false;
     /* Floors for both signs: a smaller picture is put at -((in - crop) div 2). */
-    int left = (in->width - width) >> 1, top = (in->height - height) >> 1;
+    return tl_resize_crop(in, (in->width - width) >> 1, (in->height - height) >> 1, width, height, out, err);
+}
+
+bool tl_resize_crop(const struct tl_image *in, int left, int top, int width, int height, struct tl_image *out,
+                    struct tl_err *err)
+{
+    if (!tl_image_init(out, width, height, in->channels, err)) return false;
     int from = left > 0 ? left : 0, to = left > 0 ? 0 : -left;
-    int n = in->width < width ? in->width : width;
+    int n = in->width - from < width - to ? in->width - from : width - to;
+    if (n < 0) n = 0;
     size_t c = (size_t)in->channels;
     for (int y = 0; y < height; y++) {
         int source = y + top;

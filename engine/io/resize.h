@@ -32,6 +32,9 @@ bool tl_resize_shortest(const struct tl_image *in, int edge, enum tl_resize_filt
  */
 bool tl_resize_center_crop(const struct tl_image *in, int width, int height, struct tl_image *out,
                            struct tl_err *err);
+/* The same with the corner at (left, top), which may be negative. */
+bool tl_resize_crop(const struct tl_image *in, int left, int top, int width, int height, struct tl_image *out,
+                    struct tl_err *err);
 
 /* in [h][w][channels] to out [out_h][out_w][channels], floats. */
 bool tl_resize_floats(const float *in, int w, int h, int channels, int out_w, int out_h,

@@ -75,20 +75,42 @@ static bool measure_inf(const struct tl_measure *m, struct tl_score_row *out, st
     return true;
 }
 
+/* With fadtk's statistics where there are rows. */
+static bool fadtk_distance(const struct tl_measure *m, struct tl_frechet *out, struct tl_err *err)
+{
+    const struct tl_feature_set *sets[2] = {m->reference, m->set};
+    struct tl_gaussian made[2] = {{0}, {0}};
+    struct tl_frechet_side sides[2];
+    bool ok = true;
+    for (int i = 0; ok && i < 2; i++) {
+        sides[i] = side_of(sets[i]);
+        if (!sides[i].rows) continue;
+        ok = tl_score_fadtk_gaussian(sides[i].rows, m->pool, &made[i], err);
+        sides[i] = (struct tl_frechet_side){.gaussian = &made[i]};
+    }
+    ok = ok && tl_frechet_sides(sides[0], sides[1], TL_FRECHET_AUTO, m->pool, out, err);
+    tl_gaussian_finish(&made[0]);
+    tl_gaussian_finish(&made[1]);
+    return ok;
+}
+
 bool tl_measure_frechet(const struct tl_measure *m, struct tl_score_row *out, struct tl_err *err)
 {
     struct tl_frechet f;
     struct tl_interval interval;
     struct tl_interval_params p = interval_params(m);
     struct tl_frechet_side a = side_of(m->reference), b = side_of(m->set);
-    if (!tl_frechet_sides(a, b, TL_FRECHET_AUTO, m->pool, &f, err)) return false;
+    bool is_fadtk = is_way(m, "fadtk");
+    if (is_fadtk ? !fadtk_distance(m, &f, err) : !tl_frechet_sides(a, b, TL_FRECHET_AUTO, m->pool, &f, err))
+        return false;
     out->value = f.value;
     if (m->params->inf) {
         if (!measure_inf(m, out, err)) return false;
     } else {
         if (!tl_interval_frechet(a, b, f.value, &p, m->pool, &interval, err)) return false;
         take_interval(out, &interval);
-        out->settings = "covariances with n - 1, symmetric root";
+        out->settings = is_fadtk ? "covariances with n - 1, symmetric root, files' means as float16"
+                                 : "covariances with n - 1, symmetric root";
         tl_score_row_number(out, "mean_term", f.mean_term);
     }
     note_rank(out, m->reference->path, rows_of(m->reference), f.dim);

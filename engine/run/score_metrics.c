@@ -11,8 +11,13 @@ static const struct tl_metric_way fid_ways[] = {
                  "published FIDs, and reads large pictures as noisier than they are"},
      {{"inception", "resize=fid"}}},
     {.is_input = true,
-     .flavour = {"clean", "clean-fid's input: resized with smoothing, in floats"},
-     {{"inception", "resize=clean"}}},
+     .flavour =
+         {"clean",
+          "clean-fid's input: resized with smoothing, in floats; in CLIP's space rows keep their length"},
+     {{"inception", "resize=clean"}, {"clip", "unit=no,crop=torchvision"}}},
+    {.is_input = true,
+     .flavour = {"torchmetrics", "torchmetrics' input since it smooths: antialiased bilinear"},
+     {{"inception", "resize=torchmetrics"}}},
     {.flavour = {NULL, NULL}},
 };
 
@@ -24,7 +29,7 @@ static const struct tl_metric_way kid_ways[] = {
           "value differs from run to run"},
      {{"inception", "resize=clean"}}},
     {.flavour = {"torchmetrics", "mean over 100 random subsets of 1000 rows, which both sets must have"},
-     {{"inception", "resize=tf"}}},
+     {{"inception", "resize=torchmetrics"}}},
     {.flavour = {NULL, NULL}},
 };
 
@@ -78,9 +83,12 @@ static const struct tl_metric_way clip_ways[] = {
     {.flavour = {"clipscore", "2.5 times the cosine, 0 where it is negative"}},
     {.flavour = {"torchmetrics", "100 times the mean cosine, 0 where that is negative"}},
     {.flavour = {"logit", "the cosine times the model's logit scale"}},
-    {.flavour = {"clip-score", "two folders only: logit; clip-score pairs files by their order and not by "
-                               "name, so one file too many pairs all "
-                               "behind it wrongly: here, too, if both folders have the same number"}},
+    {.flavour =
+         {"clip-score",
+          "two folders only: logit; clip-score pairs files by their order and not by name, so one file too "
+          "many pairs all "
+          "behind it wrongly: here, too, if both folders have the same number; its crop is torchvision's"},
+     {{"clip", "crop=torchvision"}}},
     {.flavour = {NULL, NULL}},
 };
 

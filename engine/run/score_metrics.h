@@ -4,6 +4,7 @@
 
 #include <tiller/score.h>
 
+#include "metrics/frechet.h"
 #include "run/feature_set.h"
 #include "run/score_row.h"
 
@@ -60,6 +61,13 @@ bool tl_measure_kad(const struct tl_measure *m, struct tl_score_row *out, struct
 bool tl_measure_cmmd(const struct tl_measure *m, struct tl_score_row *out, struct tl_err *err);
 bool tl_measure_vendi(const struct tl_measure *m, struct tl_score_row *out, struct tl_err *err);
 bool tl_measure_similarity(const struct tl_measure *m, struct tl_score_row *out, struct tl_err *err);
+
+/* Flavour fadtk: each item's mean rounded to float16 before items are merged. score_fadtk.c */
+bool tl_score_fadtk_gaussian(const struct tl_features *x, struct tl_pool *pool, struct tl_gaussian *out,
+                             struct tl_err *err);
+/* As tl_frechet_per_item. */
+bool tl_score_fadtk_per_item(const struct tl_features *x, const struct tl_gaussian *reference,
+                             struct tl_pool *pool, struct tl_frechet_item *out, struct tl_err *err);
 
 /* Each file's own distance to the reference, as CSV at params->indiv. score_individual.c */
 bool tl_score_write_individual(const struct tl_measure *m, struct tl_err *err);

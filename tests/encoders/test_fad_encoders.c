@@ -300,7 +300,7 @@ static void test_refusals(void **state)
     (void)state;
     check_open_fails("inception", TL_USAGE, "needs its weights");
     check_open_fails("inception:" FIXTURE "inception.safetensors,resize=big", TL_USAGE,
-                     "fid, clean, tf and none");
+                     "fid, clean, tf, torchmetrics and none");
     check_open_fails("inception:" FIXTURE "inception.safetensors,dims=128", TL_USAGE,
                      "64, 192, 768 and 2048");
     check_open_fails("inception:" FIXTURE "vggish.safetensors", TL_BAD_INPUT, "not a file of pytorch-fid");
