@@ -19,49 +19,41 @@ struct layers {
 
 /* ---- which tensors ---- */
 
-static bool is_file_of_pytorch(const char *path)
-{
-    static const char *const ends[] = {".pth", ".pt", ".ckpt", ".bin"};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (tl_str_ends(path, ends[i])) return true;
-    return false;
-}
-
 /* Of layer N, or of a linear head; NULL where there is none. */
-static const struct tl_st_tensor *tensor_of(const struct tl_st_file *file, int layer, const char *part)
+static const struct tl_st_tensor *tensor_of(const struct tl_st_set *set, int layer, const char *part)
 {
     char name[64];
     if (layer == LINEAR)
         snprintf(name, sizeof name, "%s", part);
     else
         snprintf(name, sizeof name, "layers.%d.%s", layer, part);
-    return tl_st_find(file, name);
+    return tl_st_set_find(set, name);
 }
 
-static void add_layer(const struct tl_st_file *file, int number, struct layers *out, size_t *found)
+static void add_layer(const struct tl_st_set *set, int number, struct layers *out, size_t *found)
 {
-    const struct tl_st_tensor *weight = tensor_of(file, number, "weight");
+    const struct tl_st_tensor *weight = tensor_of(set, number, "weight");
     if (!weight) return;
     out->weight[out->n] = weight;
-    out->bias[out->n] = tensor_of(file, number, "bias");
+    out->bias[out->n] = tensor_of(set, number, "bias");
     *found += out->bias[out->n] ? 2 : 1;
     out->n++;
 }
 
 /* Every tensor of the file must have a place in it. */
-static bool find_layers(const struct tl_st_file *file, struct layers *out, struct tl_err *err)
+static bool find_layers(const struct tl_st_set *set, struct layers *out, struct tl_err *err)
 {
     size_t found = 0;
     *out = (struct layers){.n = 0};
-    add_layer(file, LINEAR, out, &found);
-    for (int i = 0; i < MOST_LAYERS && found != tl_st_count(file) && !tl_st_find(file, "weight"); i++)
-        add_layer(file, i, out, &found);
-    if (out->n && found == tl_st_count(file)) return true;
+    add_layer(set, LINEAR, out, &found);
+    for (int i = 0; i < MOST_LAYERS && found != tl_st_set_count(set) && !tl_st_set_find(set, "weight"); i++)
+        add_layer(set, i, out, &found);
+    if (out->n && found == tl_st_set_count(set)) return true;
     return tl_err_set(
         err, TL_BAD_INPUT,
         "this is no head that is known: its tensors must be weight and bias, or layers.N.weight "
         "and layers.N.bias; it has %s%s",
-        tl_st_count(file) ? tl_st_at(file, 0)->name : "none", tl_st_count(file) > 1 ? ", ..." : "");
+        tl_st_set_count(set) ? tl_st_set_at(set, 0)->name : "none", tl_st_set_count(set) > 1 ? ", ..." : "");
 }
 
 /* Each takes what the one before gives; the last gives one number. */
@@ -128,16 +120,11 @@ bool tl_aesthetic_head_read(const char *path, struct tl_aesthetic_head *out, str
 {
     struct layers layers;
     *out = (struct tl_aesthetic_head){0};
-    if (is_file_of_pytorch(path))
-        return tl_err_set(err, TL_BAD_INPUT,
-                          "%s is a PyTorch file, which heads are not read from: save its state_dict as "
-                          "safetensors with the same names (safetensors.torch.save_file)",
-                          path);
-    struct tl_st_file *file = tl_st_open(path, err);
-    if (!file) return false;
-    bool ok = (find_layers(file, &layers, err) && check_shapes(&layers, err) && take(&layers, out, err)) ||
+    struct tl_st_set *set = tl_st_set_open_file(path, err);
+    if (!set) return false;
+    bool ok = (find_layers(set, &layers, err) && check_shapes(&layers, err) && take(&layers, out, err)) ||
               tl_err_add(err, "%s", path);
-    tl_st_close(&file);
+    tl_st_set_close(&set);
     if (!ok) tl_aesthetic_head_finish(out);
     return ok;
 }

@@ -17,7 +17,7 @@ struct tl_aesthetic_head {
     int n_layers;
 };
 
-/* A safetensors file of any float type. TL_BAD_INPUT names the file and what is wrong with it. */
+/* A safetensors file or PyTorch's checkpoint, of any float type. TL_BAD_INPUT names the file and what is wrong with it. */
 bool tl_aesthetic_head_read(const char *path, struct tl_aesthetic_head *out, struct tl_err *err);
 void tl_aesthetic_head_finish(struct tl_aesthetic_head *head);
 

@@ -55,6 +55,7 @@ def main():
              "mlp": common.build(Improved, 3201, std=0.5).eval()}
     for name, head in heads.items():
         save_file(head.state_dict(), path / f"{name}.safetensors")
+    torch.save(heads["mlp"].state_dict(), path / "mlp.pth")
     assert sorted(k for k in heads["mlp"].state_dict() if k.endswith("weight")) == [f"layers.{i}.weight" for i in (0, 2, 4, 6, 7)]
     rows = []
     for row in json.loads((source / "expected.json").read_text())["rows"]:

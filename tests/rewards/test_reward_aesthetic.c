@@ -12,6 +12,7 @@
 #define HEADS  TL_SOURCE_DIR "/tests/fixtures/rewards/"
 #define LINEAR "aesthetic:" HEADS "linear.safetensors,encoder=" SUPPORT_REWARD_MODEL
 #define MLP    "aesthetic:" HEADS "mlp.safetensors,encoder=" SUPPORT_REWARD_MODEL
+#define PTH    "aesthetic:" HEADS "mlp.pth,encoder=" SUPPORT_REWARD_MODEL
 
 static struct support_reward_case kit;
 static char folder[] = "/tmp/tl_test_head_XXXXXX";
@@ -49,6 +50,7 @@ static void test_heads(void **state)
     (void)state;
     check_head(LINEAR, "linear", "linear");
     check_head(MLP, "mlp", "mlp");
+    check_head(PTH, "mlp", "mlp");
 }
 
 static void test_gradient(void **state)
@@ -158,7 +160,7 @@ static void test_refusals(void **state)
     support_reward_refused("aesthetic:h.safetensors", TL_USAGE, "aesthetic:HEAD,encoder=FOLDER");
     support_reward_refused("aesthetic:,encoder=x", TL_USAGE, "aesthetic:HEAD,encoder=FOLDER");
     support_reward_refused("aesthetic:h.safetensors,encoder=", TL_USAGE, "aesthetic:HEAD,encoder=FOLDER");
-    support_reward_refused("aesthetic:sac.pth,encoder=x", TL_BAD_INPUT, "save its state_dict as safetensors");
+    support_reward_refused("aesthetic:no.pth,encoder=x", TL_BAD_INPUT, "no.pth");
     support_reward_refused("aesthetic:no.safetensors,encoder=x", TL_BAD_INPUT, "no.safetensors");
     support_reward_refused("aesthetic:" HEADS "mlp.safetensors,encoder=/nowhere", TL_BAD_INPUT, "nowhere");
     const struct tl_st_item items[] = {ITEM("weight", 2, 1, 8)};
