@@ -344,6 +344,9 @@ static bool measure(struct sets *s, const struct tl_feature_set *reference, cons
         return tl_err_set(err, TL_FAIL, "out of memory");
     if (!tl_interrupt_check("scoring", err) || !usable(reference, err) || !usable(set, err)) return false;
     if (!s->metric->measure(&m, row, err)) return tl_err_add(err, "%s", set->path);
+    if (reference && differ(reference->origin.device, o->device))
+        tl_score_row_note(row, "%s was encoded on %s and %s on %s: rounding differs", reference->path,
+                          reference->origin.device, set->path, o->device);
     note_idle(s, row);
     note_no_interval(s, reference, set, row);
     if (row->interval) tl_score_row_draws(row, s->job->seed, row->interval);

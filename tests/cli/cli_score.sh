@@ -78,6 +78,13 @@ run stats "$tmp/e.npy" -o "$tmp/e.npz"
 check 'stats' test "$code" -eq 0
 run score fid "$tmp/e.npz" "$tmp/e.npy"
 check 'no encoder is needed' test "$code" -eq 0
+sed 's/"device": "cpu"/"device": "vulkan:0"/' "$tmp/e.npy.json" >"$tmp/e2.npy.json"
+cp "$tmp/e.npy" "$tmp/e2.npy"
+run score fid "$tmp/e.npz" "$tmp/e2.npy"
+prints 'encoded on cpu and .* on vulkan:0: rounding differs'
+sed 's/"dtype": "f32"/"dtype": "bf16"/' "$tmp/e.npy.json" >"$tmp/e2.npy.json"
+expect 4 score fid "$tmp/e.npz" "$tmp/e2.npy"
+says "dtype: 'f32' and 'bf16'"
 run score vendi "$tmp/e.npy" --order inf
 prints 'vendi +cosine'
 run score clip $two --encoder "$clip" --device cpu

@@ -54,7 +54,7 @@ const struct cli_verb cli_score = {
         "unless it is "
         "given.\n"
         "Files that cannot be used are skipped and listed, and the exit code is 3.\n"
-        "Embeddings of compared sets are kept in $XDG_CACHE_HOME/tiller or ~/.cache/tiller by the files' "
+        "Embeddings of sets are kept in $XDG_CACHE_HOME/tiller or ~/.cache/tiller by the files' "
         "content;\n"
         "delete it freely. Means over the files of one folder (rewards) keep none and read none.\n",
     .tables = tables,
