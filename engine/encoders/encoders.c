@@ -94,6 +94,39 @@ static const char *key_at(const char *text, const char *const *keys, size_t *out
     return NULL;
 }
 
+/* The first ",KEY=" of small letters in a text, or NULL. */
+static const char *setting_in(const char *text)
+{
+    for (const char *p = strchr(text, ','); p; p = strchr(p + 1, ',')) {
+        size_t n = strspn(p + 1, "abcdefghijklmnopqrstuvwxyz_");
+        if (n && p[1 + n] == '=') return p + 1;
+    }
+    return NULL;
+}
+
+static bool unknown_setting(const char *arg, const char *setting, const char *const *keys, struct tl_err *err)
+{
+    struct tl_str all = {0};
+    for (size_t k = 0; keys[k]; k++) tl_str_printf(&all, "%s%s", k ? ", " : "", keys[k]);
+    tl_err_set(err, TL_USAGE, "'%s' has an unknown setting '%s'; settings are %s", arg, setting,
+               all.data ? all.data : "none");
+    tl_str_finish(&all);
+    return false;
+}
+
+/* Settings that no key takes: behind a value, or behind a path that is none with them. */
+static bool check_settings(const char *arg, const char *path, const char *const *keys,
+                           const char *const *values, struct tl_err *err)
+{
+    for (size_t k = 0; keys[k]; k++) {
+        const char *at = values[k] ? setting_in(values[k]) : NULL;
+        if (at) return unknown_setting(arg, at, keys, err);
+    }
+    const char *at = path ? setting_in(path) : NULL;
+    if (!at || tl_file_exists(path) || tl_file_is_folder(path)) return true;
+    return unknown_setting(arg, at, keys, err);
+}
+
 bool tl_encoder_arg_parse(const char *arg, const char *const *keys, char **out_block, const char **out_path,
                           const char **out_values, struct tl_err *err)
 {
@@ -118,14 +151,7 @@ bool tl_encoder_arg_parse(const char *arg, const char *const *keys, char **out_b
     }
     *cut = 0;
     if (*block) *out_path = block;
-    for (const char *p = *out_path ? strrchr(*out_path, ',') : NULL; p;) {
-        if (strchr(p, '=') && !tl_file_exists(*out_path))
-            return tl_err_set(err, TL_USAGE, "'%s' has an unknown setting '%s'; settings are %s%s%s", arg,
-                              p + 1, keys[0] ? keys[0] : "none", keys[0] && keys[1] ? ", " : "",
-                              keys[0] && keys[1] ? keys[1] : "");
-        break;
-    }
-    return true;
+    return check_settings(arg, *out_path, keys, out_values, err);
 }
 
 /* ---- one of them ---- */

@@ -438,6 +438,9 @@ static void test_refused(void **state)
     refused("clap", TL_USAGE, "clap:FOLDER");
     refused("clap:" MODEL ",crop=all", TL_USAGE, "windows, centre, start, fadtk");
     refused("clap:" MODEL ",compat=all", TL_USAGE, "fadtk");
+    refused("clap:" MODEL ",croop=fadtk", TL_USAGE, "'croop=fadtk'; settings are crop, compat, resample");
+    refused("clap:" MODEL ",croop=fadtk,a.b", TL_USAGE, "unknown setting 'croop=");
+    refused("clap:" MODEL ",crop=fadtk,rate=1", TL_USAGE, "'rate=1'; settings are crop, compat, resample");
     refused("clap:" MODEL ",compat=google", TL_USAGE, "not for clap");
     refused("clap:" FIXTURES "clap_score_fused,crop=fadtk", TL_USAGE, "unfused");
     refused("clap:" FIXTURES "clip_score", TL_BAD_INPUT, "ClapModel");
