@@ -17,8 +17,12 @@ bool tl_front_init(struct tl_front *out, size_t n, size_t channels, size_t frame
     size_t total;
     *out = (struct tl_front){0};
     if (!tl_checked_mul(n, channels, &total) || !tl_checked_mul(total, frames, &total) ||
-        !tl_checked_mul(total, bands, &total))
-        return tl_err_set(err, TL_BAD_INPUT, "a sound of %zu frames is too long", frames);
+        !tl_checked_mul(total, bands, &total) || total > TL_FRONT_MOST_FLOATS)
+        return tl_err_set(
+            err, TL_BAD_INPUT,
+            "the sound is too long: %zu windows of %zu frames and %zu bands take more than 1 GiB; "
+            "cut it",
+            n, frames, bands);
     float *x = calloc(total ? total : 1, sizeof *x);
     if (!x) return tl_err_set(err, TL_FAIL, "out of memory");
     *out = (struct tl_front){n, channels, frames, bands, x};

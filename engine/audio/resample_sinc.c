@@ -210,17 +210,18 @@ static bool run(const struct recipe *r, const struct tl_sound *in, int rate, str
     struct kernel *k = NULL;
     size_t wanted = (size_t)ceilf((float)((double)(to * in->frames) / (double)from));
     size_t most = (in->frames / from + 1) * to, n_out = wanted < most ? wanted : most;
-    float *x = malloc(in->frames * sizeof *x);
-    bool ok = x || tl_err_set(err, TL_FAIL, "out of memory for a resampler");
+    float *own = channels > 1 ? malloc(in->frames * sizeof *own) : NULL;
+    const float *x = own ? own : in->samples;
+    bool ok = channels == 1 || own || tl_err_set(err, TL_FAIL, "out of memory for a resampler");
     ok = ok && resample_take(in, rate, n_out, out, err);
     if (ok) k = take_kernel(r, from, to, to < n_out ? to : n_out, err);
     for (size_t c = 0; k && c < channels; c++) {
-        for (size_t i = 0; i < in->frames; i++) x[i] = in->samples[i * channels + c];
+        for (size_t i = 0; own && i < in->frames; i++) own[i] = in->samples[i * channels + c];
         run_channel(k, x, in->frames, out->samples + c, n_out, channels);
     }
     ok = k != NULL;
     if (k) release(k);
-    free(x);
+    free(own);
     return ok;
 }
 

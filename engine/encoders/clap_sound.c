@@ -174,10 +174,17 @@ static bool add_windows(const struct tl_clap_sound *s, const float *samples, siz
     bool is_longer = false;
     bool ok = tl_front_clap_run(s->front, samples, n, &front, &is_longer, err);
     size_t each = s->channels * s->frames * s->params.bands, total;
+    if (ok && !out->x && room <= front.n && s->floats == each) { /* they are all, and as they should be */
+        *out = (struct tl_encoder_windows){front.n, each, front.x};
+        return true;
+    }
     if (ok && !out->x) {
         if (front.n > room) room = front.n;
-        ok = tl_checked_mul(room, s->floats, &total) && (out->x = calloc(total, sizeof *out->x)) != NULL;
-        if (!ok) tl_err_set(err, TL_FAIL, "out of memory");
+        if (!tl_checked_mul(room, s->floats, &total) || total > TL_FRONT_MOST_FLOATS)
+            ok = tl_err_set(err, TL_BAD_INPUT,
+                            "the sound is too long: its %zu windows take more than 1 GiB; cut it", room);
+        else
+            ok = (out->x = calloc(total, sizeof *out->x)) || tl_err_set(err, TL_FAIL, "out of memory");
         out->floats = s->floats;
         out->n = room;
     }

@@ -207,12 +207,27 @@ static void test_logmel_scale(void **state)
     free(x);
 }
 
+/* Two hours of a window a second: refused by its size, not by memory running out. */
+static void test_too_long(void **state)
+{
+    struct tl_err err = {0};
+    struct tl_front front;
+    (void)state;
+    assert_false(tl_front_init(&front, 7200, 1, 1001, 64, &err));
+    assert_int_equal(err.code, TL_BAD_INPUT);
+    assert_non_null(strstr(err.text, "too long: 7200 windows"));
+    assert_null(front.x);
+    tl_err_clear(&err);
+    assert_false(tl_front_init(&front, SIZE_MAX / 2, 4, 1001, 64, &err));
+    assert_int_equal(err.code, TL_BAD_INPUT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vggish_known), cmocka_unit_test(test_vggish_patches),
         cmocka_unit_test(test_vggish_short), cmocka_unit_test(test_vggish_reference),
         cmocka_unit_test(test_panns),        cmocka_unit_test(test_logmel),
-        cmocka_unit_test(test_logmel_scale)};
+        cmocka_unit_test(test_logmel_scale), cmocka_unit_test(test_too_long)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
