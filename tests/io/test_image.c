@@ -374,14 +374,47 @@ static void test_passes_over(void **state)
     tl_image_finish(&image);
 }
 
+/* A camera's note that the picture is to be turned is not followed: pixels are as they are stored, as they
+ * are for Pillow's convert("RGB") and for all that computes FID. */
+static void test_orientation(void **state)
+{
+    (void)state;
+    static const uint8_t turned[] = {0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f', 0, 0, 'M', 'M',
+                                     0,    42,   0, 0,  0,   8,   0,   1,                 /* one entry: */
+                                     0x01, 0x12, 0, 3,  0,   0,   0,   1,   0, 6, 0,   0, /* turned left */
+                                     0,    0,    0, 0};
+    const struct image_sample *s = image_samples;
+    while (strcmp(s->name, "plain.jpg") != 0) s++;
+    struct tl_err err = {0};
+    struct tl_image image;
+    uint8_t *file = malloc(s->n + sizeof turned);
+    memcpy(file, s->bytes, 2);
+    memcpy(file + 2, turned, sizeof turned);
+    memcpy(file + 2 + sizeof turned, s->bytes + 2, s->n - 2);
+    check_ok(tl_image_decode(file, s->n + sizeof turned, "turned.jpg", &image, &err), &err);
+    assert_true(image.width == s->width && image.height == s->height && s->width != s->height);
+    struct tl_image plain;
+    check_ok(tl_image_decode(s->bytes, s->n, "plain.jpg", &plain, &err), &err);
+    assert_memory_equal(image.px, plain.px, 3 * (size_t)s->width * (size_t)s->height);
+    tl_image_finish(&image);
+    tl_image_finish(&plain);
+    free(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_samples),     cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_grey16),      cmocka_unit_test(test_pnm),
-        cmocka_unit_test(test_refuses),     cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_texts),       cmocka_unit_test(test_texts_of_others),
-        cmocka_unit_test(test_passes_over), cmocka_unit_test(test_sizes_of_nothing),
+        cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_orientation),
+        cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_grey16),
+        cmocka_unit_test(test_pnm),
+        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_texts_of_others),
+        cmocka_unit_test(test_passes_over),
+        cmocka_unit_test(test_sizes_of_nothing),
     };
     return cmocka_run_group_tests(tests, io_setup, io_teardown);
 }
