@@ -107,7 +107,8 @@ def individual(t, work, tool, name, spec, a, b, sources):
     with open(ours) as f:
         yours = {pathlib.Path(row["file"]).name: float(row["value"]) for row in csv.DictReader(f) if row["value"]}
     worst = max(mine, key=lambda k: abs(mine[k] - yours[k]) / abs(mine[k]))
-    t.same(f"fad --indiv, {name}, worst of {len(mine)}", "fadtk 1.0.1", mine[worst], yours[worst])
+    t.same(f"fad --indiv, {name}, worst of {len(mine)}", "fadtk 1.0.1", mine[worst], yours[worst],
+           "a file's few rows in float16: one that falls to the other side counts", 1e-3)
 
 
 def fadtk_inf(t, work, tool, spec, a, source):
