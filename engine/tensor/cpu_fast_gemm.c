@@ -1,5 +1,5 @@
-/* gemm on the cpu: B is packed once (or read in place), C is cut into blocks of rows, panels of columns, or
- * parts of k. */
+/* gemm on the cpu: B is packed once, or read in place, or by each piece for itself; C is cut into blocks of
+ * rows, panels of columns, or parts of k. */
 #include <math.h>
 
 #include "tensor/cpu_fast.h"
@@ -12,16 +12,43 @@ enum {
     PACK_ROWS = 256,      /* of B in one packing piece */
     PART_MIN = 512,       /* rows of B in one part of k */
     PIECE_MACS = 1 << 19, /* below this a piece is not worth handing out */
+    NEAR_M = 192,         /* from here on, and with so much of B, pieces copy what they read */
+    NEAR_FLOATS = 1 << 19,
+    NEAR_ROWS = 384, /* of A in one of these pieces */
+    NEAR_COLS = 256,
+    NEAR_PIECES = 4, /* a thread */
 };
 
 struct gemm {
     struct tl_cpu_fast_product p;
     bool direct;  /* B is read in place */
+    bool near;    /* B is not packed here */
     int64_t rows; /* of C in one piece */
     int64_t n_rows, n_cols, n_parts, n_panels;
     float *packed, *parts;
     size_t packed_size; /* of one batch */
+    float *copies;
+    size_t near_size; /* of one worker */
 };
+
+/* Copies of A are repeated from columns to columns, so that there are no more of these than threads need.
+ * Results do not depend on it: k is cut by its length alone. */
+static bool plan_near(struct gemm *g, int threads)
+{
+    const struct tl_cpu_fast_product *p = &g->p;
+    if (p->m < NEAR_M || p->n < NEAR_COLS || p->k * p->n < NEAR_FLOATS || p->m * p->n <= 1 << 16)
+        return false;
+    g->near = true;
+    g->n_parts = 1;
+    g->n_panels = tl_micro_panels(p->n);
+    g->rows =
+        tl_cpu_fast_ceil(tl_cpu_fast_ceil(p->m, tl_cpu_fast_ceil(p->m, NEAR_ROWS)), ROW_UNIT) * ROW_UNIT;
+    g->n_rows = tl_cpu_fast_ceil(p->m, g->rows);
+    int64_t want = threads > 1 ? NEAR_PIECES * threads : 1;
+    g->n_cols = tl_cpu_fast_min(tl_cpu_fast_ceil(want, p->batch * g->n_rows), p->n / NEAR_COLS);
+    g->near_size = tl_cpu_fast_line((int64_t)tl_micro_near_size(g->rows, p->k));
+    return true;
+}
 
 static void plan(struct gemm *g)
 {
@@ -71,7 +98,6 @@ static void pack_piece(void *arg, size_t i, int worker)
 
 static void gemm_piece(void *arg, size_t i, int worker)
 {
-    (void)worker;
     const struct gemm *g = arg;
     const struct tl_cpu_fast_product *p = &g->p;
     int64_t at = (int64_t)i, col = at % g->n_cols, row = at / g->n_cols % g->n_rows;
@@ -95,6 +121,12 @@ static void gemm_piece(void *arg, size_t i, int worker)
     m.add = !split && p->add ? p->add + batch * p->m * p->n + r0 * p->n
                              : NULL; /* else the sum of parts takes it */
     m.accumulate = !split && p->accumulate;
+    if (g->near) {
+        m.near = g->copies + (size_t)worker * g->near_size;
+        m.b = p->b + batch * p->k * p->n;
+        m.near_k = p->tb ? 1 : p->n;
+        m.near_n = p->tb ? p->k : 1;
+    }
     tl_micro_run(&m);
 }
 
@@ -102,17 +134,19 @@ bool tl_cpu_fast_product(const struct tl_cpu_call *call, const struct tl_cpu_fas
                          struct tl_err *err)
 {
     struct gemm g = {.p = *p};
-    plan(&g);
-    g.packed_size = g.direct ? 0 : tl_micro_packed_size(p->k, p->n);
+    int threads = tl_pool_threads(call->pool);
+    if (!plan_near(&g, threads)) plan(&g);
+    g.packed_size = g.direct || g.near ? 0 : tl_micro_packed_size(p->k, p->n);
     size_t parts = g.n_parts > 1 ? (size_t)(g.n_parts * p->m * p->n) : 0;
-    size_t floats = g.packed_size * (size_t)p->batch + parts;
+    size_t floats = g.packed_size * (size_t)p->batch + parts + g.near_size * (size_t)threads;
     if (floats) {
         g.packed = tl_cpu_scratch(call, floats * sizeof(float), err);
         if (!g.packed) return false;
         g.parts = g.packed + g.packed_size * (size_t)p->batch;
+        g.copies = g.packed; /* which are alone */
     }
     if (call->cache->asked) return false;
-    if (!g.direct) {
+    if (g.packed_size) {
         size_t n = (size_t)(p->batch * tl_cpu_fast_ceil(p->k, PACK_ROWS));
         if (p->k * p->n * p->batch < 16384)
             for (size_t i = 0; i < n; i++) pack_piece(&g, i, 0);

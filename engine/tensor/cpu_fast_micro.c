@@ -6,7 +6,9 @@ enum {
     NV_MAX = TL_VEC_REGISTERS == 32 ? 3 : 2,
     MR_MAX = TL_VEC_REGISTERS == 32 ? 12 : 6,
     K_CHUNK = 192,        /* rows of B that stay in the first-level cache while all rows of A pass by */
+    NEAR_K = 512,         /* the same where A and B are copied: the second-level cache holds both */
     FAR_FLOATS = 1 << 18, /* from here on B comes from beyond the second-level cache */
+    PACK_AHEAD = 16,      /* rows of B that are asked for before they are packed */
 };
 
 static const int mr_of_nv[4] = {0, MR_MAX, MR_MAX, TL_VEC_REGISTERS == 32 ? 8 : 4};
@@ -240,6 +242,91 @@ static void add_rows(const struct tl_micro *p)
     }
 }
 
+/* Rows of `floats`, whole vectors long and never a power of two apart. */
+static int64_t near_ld(int64_t floats)
+{
+    return ((floats + TL_VEC - 1) / TL_VEC | 1) * TL_VEC;
+}
+
+static int64_t near_deepest(int64_t k)
+{
+    int64_t parts = (k + NEAR_K - 1) / NEAR_K;
+    return (k + parts - 1) / parts;
+}
+
+static size_t near_a_size(int64_t m, int64_t k)
+{
+    int64_t along = m * near_ld(near_deepest(k)), across = near_deepest(k) * near_ld(m);
+    return (size_t)(along > across ? along : across);
+}
+
+size_t tl_micro_near_size(int64_t m, int64_t k)
+{
+    return near_a_size(m, k) + (size_t)(near_deepest(k) * NV_MAX * TL_VEC);
+}
+
+/* Columns [i0, i0 + len) of A; *near tells where they are then. */
+static void near_a(const struct tl_micro *p, struct tl_micro *near, int64_t i0, int64_t len)
+{
+    bool along = p->step == 1;
+    int64_t rows = along ? p->m : len, n = along ? len : p->m, ld = near_ld(n),
+            from = along ? p->lda : p->step;
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(p->near + r * ld, p->a + (along ? i0 : i0 * from) + r * from, (size_t)n * sizeof(float));
+    near->a = p->near;
+    near->lda = along ? ld : 1;
+    near->step = along ? 1 : ld;
+}
+
+/* Rows [i0, i0 + len) of the nv vectors of B from v0 on. */
+static void near_b(const struct tl_micro *p, float *dst, int64_t v0, int64_t nv, int64_t i0, int64_t len)
+{
+    int64_t left = p->n - v0 * TL_VEC;
+    struct tl_micro_pack pack = {.dst = dst,
+                                 .k = len,
+                                 .n = left < nv * TL_VEC ? left : nv * TL_VEC,
+                                 .src = p->b + i0 * p->near_k + v0 * TL_VEC * p->near_n,
+                                 .stride_k = p->near_k,
+                                 .stride_n = p->near_n,
+                                 .n_k = len};
+    tl_micro_pack(&pack, 0, nv);
+}
+
+/* What near_b reads for the panel of nv vectors from v0 on. */
+static struct ahead near_ahead(const struct tl_micro *p, int64_t v0, int64_t nv, int64_t i0, int64_t len)
+{
+    int64_t left = p->n - v0 * TL_VEC, cols = left < nv * TL_VEC ? left : nv * TL_VEC,
+            line = 64 / sizeof(float);
+    bool along = p->near_n == 1;
+    return (struct ahead){.b = p->b + i0 * p->near_k + v0 * TL_VEC * p->near_n,
+                          .ldb = along ? p->near_k : p->near_n,
+                          .rows = along ? len : cols,
+                          .lines = (int)(((along ? cols : len) + line - 1) / line)};
+}
+
+static void run_near(const struct tl_micro *p)
+{
+    static const int64_t zero = 0;
+    int64_t n_vec = tl_micro_vectors(p->n), end = p->n_panels ? p->panel + p->n_panels : panels(n_vec);
+    int64_t parts = (p->len + NEAR_K - 1) / NEAR_K;
+    float *b = p->near + near_a_size(p->m, p->len);
+    struct tl_micro near = *p;
+    for (int64_t part = 0; part < parts; part++) {
+        int64_t i0 = p->len * part / parts, i1 = p->len * (part + 1) / parts;
+        near_a(p, &near, i0, i1 - i0);
+        for (int64_t j = p->panel; j < end; j++) {
+            int64_t v0 = panel_start(n_vec, j), v1 = panel_start(n_vec, j + 1);
+            struct tile t = {.seg = &zero, .n_seg = 1, .len = i1 - i0, .step = near.step};
+            struct ahead next = {0};
+            if (j + 1 < end) next = near_ahead(p, v1, panel_start(n_vec, j + 2) - v1, i0, i1 - i0);
+            t.b = b;
+            t.ldb = (v1 - v0) * TL_VEC;
+            near_b(p, b, v0, v1 - v0, i0, i1 - i0);
+            run_panel(&near, &t, &next, v0, (int)(v1 - v0), part == 0);
+        }
+    }
+}
+
 void tl_micro_run(const struct tl_micro *p)
 {
     static const int64_t zero = 0;
@@ -248,6 +335,8 @@ void tl_micro_run(const struct tl_micro *p)
     if (p->accumulate && p->add) add_rows(p);
     if (p->n_seg == 0 || p->len == 0) {
         run_chunk(p, seg, 0, 0, 0, true);
+    } else if (p->near) {
+        run_near(p);
     } else if (p->len > K_CHUNK) {
         int64_t parts = (p->len + K_CHUNK - 1) / K_CHUNK;
         for (int64_t s = 0; s < p->n_seg; s++)
@@ -307,15 +396,43 @@ void tl_micro_turn(float *dst, int64_t ld_dst, const float *src, int64_t ld_src,
         }
 }
 
+/* A panel, nv vectors wide, from rows of src: whole rows at a time read memory best. */
+ALWAYS_INLINE void pack_rows(float *dst, const float *src, const struct tl_micro_pack *p, const int nv,
+                             int last)
+{
+    for (int64_t i = 0; i < p->n_k; i++, src += p->stride_k, dst += nv * TL_VEC)
+        for (int v = 0; v < nv; v++) {
+            /* An address, not a pointer: it may lie behind the array. */
+            __builtin_prefetch(
+                (const void *)((uintptr_t)src +
+                               (uintptr_t)(PACK_AHEAD * p->stride_k + v * TL_VEC) * sizeof *src),
+                0, 2);
+            tl_vec_store(dst + v * TL_VEC, load_lanes(src, v, nv, last));
+        }
+}
+
+static void pack_panel(float *dst, const float *src, const struct tl_micro_pack *p, int nv, int last)
+{
+    if (nv == 1) pack_rows(dst, src, p, 1, last);
+    if (nv == 2) pack_rows(dst, src, p, 2, last);
+    if (nv == 3) pack_rows(dst, src, p, 3, last);
+}
+
 void tl_micro_pack(const struct tl_micro_pack *p, int64_t v0, int64_t v1)
 {
     int64_t n_vec = tl_micro_vectors(p->n), panel = 0;
-    for (int64_t v = v0; v < v1; v++) {
+    for (int64_t v = v0, next; v < v1; v = next) {
         while (panel_start(n_vec, panel + 1) <= v) panel++;
         int64_t start = panel_start(n_vec, panel), nv = panel_start(n_vec, panel + 1) - start;
         float *dst = p->dst + start * TL_VEC * p->k + p->k0 * nv * TL_VEC + (v - start) * TL_VEC;
-        int64_t left = p->n - v * TL_VEC;
-        pack_vector(dst, nv * TL_VEC, p->src + v * TL_VEC * p->stride_n, p,
-                    left < TL_VEC ? (int)left : TL_VEC);
+        const float *src = p->src + v * TL_VEC * p->stride_n;
+        bool whole = p->stride_n == 1 && v == start && v + nv <= v1;
+        next = whole ? v + nv : v + 1;
+        int64_t left = p->n - (next - 1) * TL_VEC;
+        int last = left < TL_VEC ? (int)left : TL_VEC;
+        if (whole)
+            pack_panel(dst, src, p, (int)nv, last);
+        else
+            pack_vector(dst, nv * TL_VEC, src, p, last);
     }
 }
