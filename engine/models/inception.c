@@ -1,6 +1,7 @@
 #include "models/inception.h"
 
 #include <stdio.h>
+#include <string.h>
 
 const float tl_inception_norm_eps = 0.001f;
 const int tl_inception_dims[TL_INCEPTION_BLOCKS] = {64, 192, 768, 2048};
@@ -19,6 +20,46 @@ static const struct {
     [M6E] = {"Mixed_6e", "blocks.2.7"},      [M7A] = {"Mixed_7a", "blocks.3.0"},
     [M7B] = {"Mixed_7b", "blocks.3.1"},      [M7C] = {"Mixed_7c", "blocks.3.2"},
 };
+
+/* Convolutions' widths of the real network, of the modules first to last; the first row that fits. */
+static const struct {
+    enum module first, last;
+    const char *part; /* how it begins */
+    int width;
+} widths[] = {
+    {M1A, M2A, "", 32},
+    {M2B, M2B, "", 64},
+    {M3B, M3B, "", 80},
+    {M4A, M4A, "", 192},
+    {M5B, M5D, "branch5x5_1", 48},
+    {M5B, M6A, "branch3x3dbl_1", 64},
+    {M5B, M6A, "branch3x3dbl_", 96},
+    {M5B, M5B, "branch_pool", 32},
+    {M5B, M5D, "branch", 64},
+    {M6A, M6A, "branch3x3", 384},
+    {M6B, M6E, "branch1x1", 192},
+    {M6B, M6E, "branch_pool", 192},
+    {M6B, M6E, "branch7x7_3", 192},
+    {M6B, M6E, "branch7x7dbl_5", 192},
+    {M6B, M6B, "branch7x7", 128},
+    {M6C, M6D, "branch7x7", 160},
+    {M6E, M6E, "branch7x7", 192},
+    {M7A, M7A, "branch3x3_2", 320},
+    {M7A, M7A, "branch", 192},
+    {M7B, M7C, "branch1x1", 320},
+    {M7B, M7C, "branch_pool", 192},
+    {M7B, M7C, "branch3x3dbl_1", 448},
+    {M7B, M7C, "branch3x3", 384},
+};
+
+static int64_t real_width(enum module m, const char *part)
+{
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        if (m >= widths[i].first && m <= widths[i].last &&
+            strncmp(part, widths[i].part, strlen(widths[i].part)) == 0)
+            return widths[i].width;
+    return 0;
+}
 
 struct kernel {
     int height, width, stride;
@@ -41,7 +82,8 @@ static tl_val unit(struct builder *b, tl_val x, enum module m, const char *part,
     if (x < 0) return TL_NONE;
     snprintf(name, sizeof name, "%s%s%s.conv", b->is_wrapped ? modules[m].wrapped : modules[m].raw,
              *part ? "." : "", part);
-    int64_t out = tl_weights_file_dim(b->file, 0, &b->nn->g->err, "%s.weight", name);
+    int64_t out =
+        b->file ? tl_weights_file_dim(b->file, 0, &b->nn->g->err, "%s.weight", name) : real_width(m, part);
     int32_t v = k.same ? k.height / 2 : 0, h = k.same ? k.width / 2 : 0;
     struct tl_nn_conv conv = {
         .kernel = k.height, .kernel_w = k.width, .stride = k.stride, .pad = {v, h, v, h}};
@@ -124,7 +166,7 @@ static tl_val features(struct builder *b, tl_val x)
 tl_val tl_inception_build(struct tl_nn *nn, const struct tl_weights_file *file, tl_val x, int block)
 {
     struct builder b = {nn, file, false};
-    b.is_wrapped = tl_st_set_find(file->set, "Conv2d_1a_3x3.conv.weight") == NULL;
+    b.is_wrapped = file && tl_st_set_find(file->set, "Conv2d_1a_3x3.conv.weight") == NULL;
     x = unit(&b, unit(&b, x, M1A, "", k3x3_half), M2A, "", k3x3);
     x = max_pool_half(&b, unit(&b, x, M2B, "", k3x3_same));
     if (block >= 1) x = max_pool_half(&b, unit(&b, unit(&b, x, M3B, "", k1x1), M4A, "", k3x3));

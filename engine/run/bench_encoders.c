@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "models/clip.h"
+#include "models/inception.h"
 #include "models/weights.h"
 #include "run/bench_rows.h"
 
@@ -89,4 +90,15 @@ bool tl_bench_clip_l14(struct tl_device *device, struct tl_bench_unit *out, stru
                                             .channels = 3,
                                             .projection = 768};
     return open_encoder(device, clip_graph(&c, 4), out, err);
+}
+
+bool tl_bench_inception(struct tl_device *device, struct tl_bench_unit *out, struct tl_err *err)
+{
+    struct tl_graph *g = tl_graph_create();
+    if (g) {
+        struct tl_nn nn = {.g = g, .set = TL_SET_BASE, .lora_scale = TL_NONE};
+        tl_val x = tl_input(g, "in", TL_F32, tl_shape4(8, TL_INCEPTION_SIDE, TL_INCEPTION_SIDE, 3));
+        tl_output(g, tl_inception_build(&nn, NULL, x, TL_INCEPTION_BLOCKS - 1), "out");
+    }
+    return open_encoder(device, g, out, err);
 }

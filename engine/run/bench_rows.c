@@ -128,6 +128,7 @@ const struct tl_bench_row tl_bench_rows[] = {
     {"unet_train_step", "its forward, backward and AdamW on all weights", NULL, tl_bench_unet_train},
     {"clip_b32", "CLIP ViT-B/32 on a batch of 32 pictures", NULL, tl_bench_clip_b32},
     {"clip_l14", "CLIP ViT-L/14 on a batch of 4 pictures", NULL, tl_bench_clip_l14},
+    {"inception", "InceptionV3 of pytorch-fid on a batch of 8 pictures", NULL, tl_bench_inception},
     {0},
 };
 

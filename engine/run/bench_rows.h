@@ -47,5 +47,6 @@ void tl_bench_conv_tall(struct tl_graph *g);
 /* ---- bench_encoders.c ---- */
 bool tl_bench_clip_b32(struct tl_device *device, struct tl_bench_unit *out, struct tl_err *err);
 bool tl_bench_clip_l14(struct tl_device *device, struct tl_bench_unit *out, struct tl_err *err);
+bool tl_bench_inception(struct tl_device *device, struct tl_bench_unit *out, struct tl_err *err);
 
 #endif

@@ -2,7 +2,7 @@
 . "$(dirname "$0")/support.sh"
 
 expect 0 bench --list
-for name in gemm_nn_1024 gemm_nt_1024 gemm_tn_1024 conv3x3_fwd conv3x3_dgrad conv3x3_wgrad conv3x3 conv3x3_stem conv3x3_strided conv1x1 conv1x7 conv7x1 unet_forward unet_train_step clip_b32 clip_l14; do
+for name in gemm_nn_1024 gemm_nt_1024 gemm_tn_1024 conv3x3_fwd conv3x3_dgrad conv3x3_wgrad conv3x3 conv3x3_stem conv3x3_strided conv1x1 conv1x7 conv7x1 unet_forward unet_train_step clip_b32 clip_l14 inception; do
     prints "^ +$name "
 done
 expect 0 bench --device cpu --json softmax layer_norm
