@@ -34,6 +34,7 @@ struct tl_bpe_special {
     size_t len;
     int32_t id;
     struct tl_bpe_flags flags;
+    uint32_t next; /* number + 1 of another one with the same first byte; 0 = none */
 };
 
 struct tl_bpe_pieces {
@@ -52,7 +53,10 @@ struct tl_bpe {
     uint32_t *pair_slots; /* owns; open addressing by (left, right), rank + 1 */
     size_t n_pair_slots;
     struct tl_bpe_special *specials; /* owns */
-    size_t n_specials;
+    size_t n_specials, specials_size;
+    uint32_t first_special[256]; /* by first byte: number + 1 of the last one added, 0 = none */
+    uint32_t *special_of;        /* owns; by id: number + 1, 0 = none */
+    size_t special_of_size;
     int32_t plain[256], ending[256]; /* byte -> symbol id, without and with word_end; -1 = none */
     int32_t bos, eos, pad, unk;
     size_t max_len;

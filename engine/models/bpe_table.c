@@ -25,6 +25,7 @@ void tl_bpe_finish(struct tl_bpe *tok)
     free(tok->merges);
     free(tok->pair_slots);
     free(tok->specials);
+    free(tok->special_of);
     tl_arena_finish(&tok->arena);
     *tok = (struct tl_bpe){0};
 }
@@ -183,26 +184,29 @@ bool tl_bpe_add_special(struct tl_bpe *tok, const char *text, struct tl_bpe_flag
 {
     int32_t id = tl_bpe_find_text(tok, text);
     if (id < 0) return tl_err_set(err, TL_BAD_INPUT, "special token '%.60s' is not in the vocabulary", text);
-    for (size_t i = 0; i < tok->n_specials; i++)
-        if (tok->specials[i].id == id) return true;
+    if (tl_bpe_special_of(tok, id)) return true;
     const char *own = tok->texts[id];
     if (flags.normalized && tok->clean) own = cleaned(tok, text, err);
-    if (!own) return false;
-    size_t bytes;
-    if (!tl_checked_mul(tok->n_specials + 1, sizeof *tok->specials, &bytes)) return no_memory(err);
-    void *p = realloc(tok->specials, bytes);
-    if (!p) return no_memory(err);
-    tok->specials = p;
-    tok->specials[tok->n_specials++] =
-        (struct tl_bpe_special){.text = own, .len = strlen(own), .id = id, .flags = flags};
+    size_t had = tok->special_of_size;
+    if (!own ||
+        !grow((void **)&tok->specials, &tok->specials_size, tok->n_specials + 1, sizeof *tok->specials,
+              err) ||
+        !grow((void **)&tok->special_of, &tok->special_of_size, (size_t)id + 1, sizeof *tok->special_of, err))
+        return false;
+    memset(tok->special_of + had, 0, (tok->special_of_size - had) * sizeof *tok->special_of);
+    struct tl_bpe_special *s = &tok->specials[tok->n_specials++];
+    *s = (struct tl_bpe_special){.text = own, .len = strlen(own), .id = id, .flags = flags};
+    tok->special_of[id] = (uint32_t)tok->n_specials;
+    if (s->len == 0) return true;
+    s->next = tok->first_special[(uint8_t)*own];
+    tok->first_special[(uint8_t)*own] = (uint32_t)tok->n_specials;
     return true;
 }
 
 const struct tl_bpe_special *tl_bpe_special_of(const struct tl_bpe *tok, int32_t id)
 {
-    for (size_t i = 0; i < tok->n_specials; i++)
-        if (tok->specials[i].id == id) return &tok->specials[i];
-    return NULL;
+    if (id < 0 || (size_t)id >= tok->special_of_size || !tok->special_of[id]) return NULL;
+    return &tok->specials[tok->special_of[id] - 1];
 }
 
 /* ---- the byte alphabet ---- */

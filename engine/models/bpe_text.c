@@ -23,9 +23,9 @@ static const struct tl_bpe_special *special_at(const struct tl_bpe *tok, const c
                                                bool normalized)
 {
     const struct tl_bpe_special *best = NULL;
-    for (size_t i = 0; i < tok->n_specials; i++) {
-        const struct tl_bpe_special *s = &tok->specials[i];
-        if (s->flags.normalized == normalized && s->len > 0 && s->len <= n && (!best || s->len > best->len) &&
+    for (uint32_t i = tok->first_special[(uint8_t)*p]; i; i = tok->specials[i - 1].next) {
+        const struct tl_bpe_special *s = &tok->specials[i - 1]; /* of equal ones the first that was added */
+        if (s->flags.normalized == normalized && s->len <= n && (!best || s->len >= best->len) &&
             memcmp(p, s->text, s->len) == 0)
             best = s;
     }

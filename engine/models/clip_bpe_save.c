@@ -15,11 +15,10 @@ static bool write_text(const char *folder, const char *name, const struct tl_str
     return ok;
 }
 
-static const struct tl_bpe_special *extra_of(const struct tl_bpe *tok, size_t id)
+static bool is_extra(const struct tl_bpe *tok, size_t id)
 {
-    for (size_t i = 0; i < tok->n_specials; i++)
-        if (tok->specials[i].flags.extra && (size_t)tok->specials[i].id == id) return &tok->specials[i];
-    return NULL;
+    const struct tl_bpe_special *s = tl_bpe_special_of(tok, (int32_t)id);
+    return s && s->flags.extra;
 }
 
 /* {"token": id, ...} in the order of ids, of the tokens in the vocabulary proper or of the extra ones. */
@@ -29,7 +28,7 @@ static bool write_ids(const struct tl_bpe *tok, bool extra, const char *folder, 
     struct tl_str s = {0};
     const char *before = "{";
     for (size_t id = 0; id < tok->n_texts; id++) {
-        if (!tok->texts[id] || (extra_of(tok, id) != NULL) != extra) continue;
+        if (!tok->texts[id] || is_extra(tok, id) != extra) continue;
         tl_str_append(&s, before);
         tl_json_quote(&s, tok->texts[id]);
         tl_str_printf(&s, ": %zu", id);

@@ -2,6 +2,7 @@
 #include "support/check.h"
 
 #include "io/json.h"
+#include "models/bpe.h"
 #include "models/roberta_bpe.h"
 
 #define FIXTURES TL_SOURCE_DIR "/tests/fixtures/roberta/"
@@ -101,9 +102,50 @@ static void test_refused(void **state)
     tl_roberta_bpe_destroy(&tok);
 }
 
+static bool whole(struct tl_bpe_pieces *pieces, size_t *out_at, size_t *out_n)
+{
+    *out_at = pieces->at;
+    *out_n = pieces->n - pieces->at;
+    pieces->at = pieces->n;
+    return *out_n > 0;
+}
+
+/* Thousands of special tokens with one beginning: the longest that is there is found, each by its id. */
+static void test_many_specials(void **state)
+{
+    (void)state;
+    enum { N = 3000 };
+    struct tl_err err = {0};
+    struct tl_bpe_ids ids = {0};
+    struct tl_bpe tok = {.word_end = "", .next_piece = whole, .unk = -1};
+    struct tl_bpe_flags flags = {0}, normalized = {.normalized = true};
+    char text[32];
+    check_ok(tl_bpe_add_text(&tok, "x", 5, &err) && tl_bpe_add_text(&tok, "<", 6, &err), &err);
+    for (int i = 0; i < N; i++) {
+        snprintf(text, sizeof text, "<%d", i);
+        check_ok(tl_bpe_add_text(&tok, text, 10 + 7 * i, &err), &err);
+        check_ok(tl_bpe_add_special(&tok, text, i % 2 ? flags : normalized, &err), &err);
+        check_ok(tl_bpe_add_special(&tok, text, flags, &err), &err);
+    }
+    tl_bpe_init(&tok, 77);
+    assert_int_equal(tok.n_specials, N);
+    for (int id = -1; id < 10 + 7 * N; id++) {
+        const struct tl_bpe_special *s = tl_bpe_special_of(&tok, id);
+        assert_true((s != NULL) == (id >= 10 && (id - 10) % 7 == 0));
+        if (s) assert_int_equal(s->id, id);
+    }
+    assert_null(tl_bpe_special_of(&tok, 1 << 30));
+    check_ok(tl_bpe_tokenize(&tok, "x<1234x<<2999<12x", &ids, &err), &err);
+    static const int32_t wanted[] = {5, 10 + 7 * 123, -1, 5, 6, 10 + 7 * 2999, 10 + 7, -1, 5};
+    assert_int_equal(ids.n, sizeof wanted / sizeof *wanted);
+    assert_memory_equal(ids.ids, wanted, sizeof wanted);
+    tl_bpe_ids_finish(&ids);
+    tl_bpe_finish(&tok);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_vectors), cmocka_unit_test(test_decode),
-                                       cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_many_specials)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
