@@ -46,7 +46,7 @@ says 'encoder=FOLDER'
 expect 2 score aesthetic "$tmp/bare" --encoder "$clip"
 says 'aesthetic:HEAD'
 expect 4 score aesthetic:head.pth "$tmp/bare" --encoder "$clip" --device cpu
-says 'safetensors'
+says 'head.pth'
 expect 2 score colour:oragne "$tmp/bare"
 says 'did you mean orange'
 expect 2 score ensemble:max:jpeg+scene "$tmp/bare"
