@@ -279,7 +279,7 @@ static void test_archives(void **state)
 
 static void put(struct tl_str *out, uint64_t v, int bytes)
 {
-    for (int i = 0; i < bytes; i++) tl_str_append_n(out, &(char){(char)(v >> 8 * i & 255)}, 1);
+    for (int i = 0; i < bytes; i++) tl_str_append_n(out, &(char){(char)(i < 8 ? v >> 8 * i & 255 : 0)}, 1);
 }
 
 /* A stored entry's record in front of it (offset 0) or in the directory, sizes in zip64's extra field. */
