@@ -160,7 +160,7 @@ static bool fill(struct encoder_panns *e, const struct tl_encoder_env *env, cons
     if (!load(e, env, path, values[2], err)) return false;
     struct tl_encoder_about *a = &e->base.about;
     snprintf(e->settings, sizeof e->settings,
-             "%d Hz mono (%s), %s (compat %s), 64 mel bands (%s), whole file, v1",
+             "%d Hz mono (%s), %s (compat %s), 64 mel bands (%s), whole file, v2",
              tl_front_panns_rate(e->variant), tl_resampler_name(e->compat.resampler), e->compat.text,
              e->compat.name, e->bank);
     a->path = path;

@@ -33,8 +33,7 @@ int64_t tl_weights_file_dim(const struct tl_weights_file *file, unsigned axis, s
 
 /* Makes the store and fills it with what `g` asks for of TL_SET_BASE, then folds the batch norms of
  * tl_weights_file_conv_norm into their convolutions, once, from the file's values: rounding to the store's
- * dtype comes last. Takes over the graph, also where it has failed,
- * and closes the file. Device borrowed. */
+ * dtype comes last. Takes over the graph, also where it has failed, and closes the file. Device borrowed. */
 bool tl_weights_file_load(struct tl_weights_file *file, struct tl_device *device, struct tl_graph **g,
                           float norm_eps, struct tl_err *err);
 
