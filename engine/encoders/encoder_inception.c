@@ -86,7 +86,7 @@ static bool fill(struct encoder_inception *e, const struct tl_encoder_env *env, 
         (values[1] && !parse_dims(values[1], &e->block, err)) || !load(e, env, path, err))
         return false;
     struct tl_encoder_about *a = &e->base.about;
-    snprintf(e->settings, sizeof e->settings, "8-bit RGB, %s, mean of block %d (%d), v1",
+    snprintf(e->settings, sizeof e->settings, "8-bit RGB, %s, mean of block %d (%d), v2",
              tl_inception_resize_text(e->resize), e->block, tl_inception_dims[e->block]);
     a->path = path;
     a->settings = e->settings;
