@@ -156,7 +156,7 @@ static void test_bad_sound(void **state)
     struct tl_reward_set *set = support_reward_open("clap:" FIXTURES "clap_score", NULL);
     sounds[1].samples[100] = NAN;
     assert_false(tl_reward_set_score(set, items, n_items, out, NULL, &err));
-    if (err.code != TL_NUMERIC || !strstr(err.text, "sample 1")) fail_msg("%d, %s", err.code, err.text);
+    if (err.code != TL_BAD_INPUT || !strstr(err.text, "sample 1")) fail_msg("%d, %s", err.code, err.text);
     sounds[1].samples[100] = 0;
     items[2].prompt = NULL;
     err = (struct tl_err){0};
