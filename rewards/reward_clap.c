@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "rewards/clap_encoder.h"
 #include "rewards/rewards.h"
+#include "rewards/text_match.h"
 
 struct clap {
     struct tl_reward base;
@@ -103,15 +104,9 @@ static bool clap_embed(struct tl_reward *reward, const struct tl_reward_item *it
     return tl_clap_encoder_sounds(((struct clap *)reward)->encoder, items, n, out, err);
 }
 
-/* In double: a float's cosine of near-equal vectors may pass 1. */
-static double cosine(const float *audio, const float *text, size_t n)
+static bool embed_texts(void *user, const char *const *prompts, size_t n, float *out, struct tl_err *err)
 {
-    double dot = 0, norm = 0;
-    for (size_t i = 0; i < n; i++) {
-        dot += (double)audio[i] * (double)text[i];
-        norm += (double)audio[i] * (double)audio[i];
-    }
-    return dot / sqrt(norm);
+    return tl_clap_encoder_texts(((struct clap *)user)->encoder, prompts, n, out, err);
 }
 
 static bool clap_score(struct tl_reward *reward, const struct tl_reward_item *items, size_t n, double *out,
@@ -122,14 +117,10 @@ static bool clap_score(struct tl_reward *reward, const struct tl_reward_item *it
     float *audio = tl_checked_mul(n, 2 * dim, &size) ? calloc(size + 1, sizeof *audio) : NULL;
     if (!audio) return tl_err_set(err, TL_FAIL, "out of memory");
     float *text = audio + n * dim;
-    bool ok = true;
-    for (size_t i = 0; ok && i < n; i++) {
-        ok = items[i].prompt || tl_err_set(err, TL_BAD_INPUT, "there is no prompt to compare with");
-        ok = (ok && tl_clap_encoder_texts(c->encoder, &items[i].prompt, 1, text + i * dim, err)) ||
-             tl_reward_item_err(items, i, err);
-    }
+    bool ok = tl_text_match_embed(items, n, dim, embed_texts, c, text, err);
     ok = ok && tl_clap_encoder_sounds(c->encoder, items, n, audio, err);
-    for (size_t i = 0; ok && i < n; i++) out[i] = factor(c) * cosine(audio + i * dim, text + i * dim, dim);
+    for (size_t i = 0; ok && i < n; i++)
+        out[i] = factor(c) * tl_text_match_cosine(audio + i * dim, text + i * dim, dim);
     free(audio);
     return ok;
 }

@@ -15,6 +15,7 @@
 #include "rewards/clip_encoder.h"
 #include "rewards/rewards.h"
 #include "rewards/spec.h"
+#include "rewards/text_match.h"
 
 struct flavour {
     const char *name, *prefix;
@@ -117,8 +118,9 @@ static bool clip_about(const struct tl_reward *reward, struct tl_reward_about *o
 /* ---- scoring ---- */
 
 /* The flavour's prefix in front, in the arena. */
-static bool embed_texts(struct clip *c, const char *const *prompts, size_t n, float *out, struct tl_err *err)
+static bool embed_texts(void *user, const char *const *prompts, size_t n, float *out, struct tl_err *err)
 {
+    struct clip *c = user;
     struct tl_arena arena = {0};
     const char **whole = tl_arena_alloc(&arena, n, sizeof *whole);
     bool ok = whole != NULL;
@@ -132,17 +134,6 @@ static bool embed_texts(struct clip *c, const char *const *prompts, size_t n, fl
     return ok;
 }
 
-/* In double: a float's cosine of near-equal vectors may pass 1. */
-static double cosine(const float *image, const float *text, size_t n)
-{
-    double dot = 0, norm = 0;
-    for (size_t i = 0; i < n; i++) {
-        dot += (double)image[i] * text[i];
-        norm += (double)image[i] * image[i];
-    }
-    return dot / sqrt(norm);
-}
-
 static double flavoured(const struct clip *c, double cos)
 {
     return c->factor * (c->flavour->positive && cos < 0 ? 0 : cos);
@@ -153,13 +144,10 @@ static bool score_chunk(struct clip *c, const struct tl_reward_item *items, size
                         float *text, double *out, struct tl_err *err)
 {
     size_t dim = tl_clip_encoder_dim(c->encoder);
-    for (size_t i = 0; i < n; i++) {
-        const char *prompt = items[i].prompt;
-        bool ok = prompt || tl_err_set(err, TL_BAD_INPUT, "there is no prompt to compare with");
-        if (!ok || !embed_texts(c, &prompt, 1, text + i * dim, err)) return tl_reward_item_err(items, i, err);
-    }
+    if (!tl_text_match_embed(items, n, dim, embed_texts, c, text, err)) return false;
     if (!tl_clip_encoder_images(c->encoder, items, n, image, err)) return false;
-    for (size_t i = 0; i < n; i++) out[i] = flavoured(c, cosine(image + i * dim, text + i * dim, dim));
+    for (size_t i = 0; i < n; i++)
+        out[i] = flavoured(c, tl_text_match_cosine(image + i * dim, text + i * dim, dim));
     return true;
 }
 
