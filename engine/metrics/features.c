@@ -54,3 +54,14 @@ float *tl_features_unit(const struct tl_features *x, struct tl_err *err)
     }
     return out;
 }
+
+bool tl_features_check_pair(const struct tl_features *x, const struct tl_features *y, struct tl_err *err)
+{
+    if (!tl_features_check(x, err)) return tl_err_add(err, "first set");
+    if (!tl_features_check(y, err)) return tl_err_add(err, "second set");
+    return x->dim == y->dim ||
+           tl_err_set(
+               err, TL_BAD_INPUT,
+               "embeddings of %zu and of %zu dimensions do not compare: both sides need the same encoder",
+               x->dim, y->dim);
+}

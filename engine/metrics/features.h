@@ -28,5 +28,7 @@ float *tl_features_unit(const struct tl_features *x, struct tl_err *err);
 /* False: no rows, no dimensions, items that do not cover the rows (TL_BAD_INPUT); a value that is not finite
  * (TL_NUMERIC; names item, row and dimension). Every function that takes features checks them so. */
 bool tl_features_check(const struct tl_features *x, struct tl_err *err);
+/* Both of two sets that are compared, and that they are of one width; messages say which set. */
+bool tl_features_check_pair(const struct tl_features *x, const struct tl_features *y, struct tl_err *err);
 
 #endif

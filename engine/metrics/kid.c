@@ -62,13 +62,7 @@ static bool all_same(const struct tl_features *x, const struct tl_features *y, c
 bool tl_kid(const struct tl_features *x, const struct tl_features *y, const struct tl_kid_params *p,
             struct tl_pool *pool, struct tl_kid *out, struct tl_err *err)
 {
-    if (!tl_features_check(x, err)) return tl_err_add(err, "first set");
-    if (!tl_features_check(y, err)) return tl_err_add(err, "second set");
-    if (x->dim != y->dim)
-        return tl_err_set(
-            err, TL_BAD_INPUT,
-            "embeddings of %zu and of %zu dimensions do not compare: both sides need the same encoder",
-            x->dim, y->dim);
+    if (!tl_features_check_pair(x, y, err)) return false;
     size_t least = x->n < y->n ? x->n : y->n, size = p->subset_size, bytes = 0;
     if (p->shrink && size > least) size = least;
     struct tl_kernel k = tl_kid_kernel(p, x->dim);

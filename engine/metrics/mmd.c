@@ -119,13 +119,7 @@ static void leave_each(struct leave l, struct tl_pool *pool)
 
 static bool check(const struct tl_features *x, const struct tl_features *y, bool unbiased, struct tl_err *err)
 {
-    if (!tl_features_check(x, err)) return tl_err_add(err, "first set");
-    if (!tl_features_check(y, err)) return tl_err_add(err, "second set");
-    if (x->dim != y->dim)
-        return tl_err_set(
-            err, TL_BAD_INPUT,
-            "embeddings of %zu and of %zu dimensions do not compare: both sides need the same encoder",
-            x->dim, y->dim);
+    if (!tl_features_check_pair(x, y, err)) return false;
     if (unbiased && (x->n < 2 || y->n < 2))
         return tl_err_set(
             err, TL_BAD_INPUT,

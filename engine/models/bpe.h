@@ -154,4 +154,7 @@ struct tl_bpe_pair {
 bool tl_bpe_read_merges(const char *path, size_t most, struct tl_arena *arena, struct tl_bpe_pair **out,
                         size_t *out_n, struct tl_err *err);
 
+/* What a model must know of it. */
+struct tl_bpe_info tl_bpe_info_of(const struct tl_bpe *bpe);
+
 #endif

@@ -249,3 +249,13 @@ void tl_bpe_index_bytes(struct tl_bpe *tok)
         tok->ending[b] = tl_bpe_find_text(tok, symbol);
     }
 }
+
+struct tl_bpe_info tl_bpe_info_of(const struct tl_bpe *bpe)
+{
+    return (struct tl_bpe_info){.n_vocab = bpe->n_texts,
+                                .max_len = bpe->max_len,
+                                .bos = bpe->bos,
+                                .eos = bpe->eos,
+                                .pad = bpe->pad,
+                                .unk = bpe->unk};
+}

@@ -39,12 +39,7 @@ void tl_clip_bpe_destroy(struct tl_clip_bpe **tok)
 
 struct tl_bpe_info tl_clip_bpe_info(const struct tl_clip_bpe *tok)
 {
-    return (struct tl_bpe_info){.n_vocab = tok->bpe.n_texts,
-                                .max_len = tok->bpe.max_len,
-                                .bos = tok->bpe.bos,
-                                .eos = tok->bpe.eos,
-                                .pad = tok->bpe.pad,
-                                .unk = tok->bpe.unk};
+    return tl_bpe_info_of(&tok->bpe);
 }
 
 bool tl_clip_bpe_encode(const struct tl_clip_bpe *tok, const char *text, size_t max_len, int32_t *out_ids,

@@ -122,12 +122,7 @@ void tl_roberta_bpe_destroy(struct tl_roberta_bpe **tok)
 
 struct tl_bpe_info tl_roberta_bpe_info(const struct tl_roberta_bpe *tok)
 {
-    return (struct tl_bpe_info){.n_vocab = tok->bpe.n_texts,
-                                .max_len = tok->bpe.max_len,
-                                .bos = tok->bpe.bos,
-                                .eos = tok->bpe.eos,
-                                .pad = tok->bpe.pad,
-                                .unk = tok->bpe.unk};
+    return tl_bpe_info_of(&tok->bpe);
 }
 
 /* ---- texts ---- */

@@ -11,56 +11,13 @@
 #include "io/npy.h"
 #include "io/sound.h"
 #include "run/support_folder.h"
+#include "run/support_score.h"
 
 #define CLIP TL_SOURCE_DIR "/tests/fixtures/clip_score"
 #define NETS TL_SOURCE_DIR "/tests/fixtures/fad_nets/"
 #define CLAP TL_SOURCE_DIR "/tests/fixtures/clap_score"
 
 enum { PATH = 512 };
-
-static struct tl_job job = {.device = "cpu", .threads = 1, .seed = 3};
-
-static struct tl_score_params of(const char *metric, const char *const *folders, const char *encoder)
-{
-    size_t n = 0;
-    while (folders[n]) n++;
-    return (struct tl_score_params){.metric = metric,
-                                    .folders = folders,
-                                    .n_folders = n,
-                                    .encoder = encoder,
-                                    .no_cache = true,
-                                    .json = true};
-}
-#define SETS(...) ((const char *const[]){__VA_ARGS__, NULL})
-
-static cJSON *ask(struct tl_score_params p, bool whole)
-{
-    struct tl_err err = {0};
-    bool is_whole = !whole;
-    char *text = tl_score(&p, &job, &is_whole, &err);
-    if (!text) fail_msg("%s", err.text);
-    assert_true(is_whole == whole);
-    cJSON *array = tl_json_parse(text, strlen(text), "report", &err);
-    assert_true(cJSON_IsArray(array));
-    free(text);
-    return array;
-}
-
-static void refused(struct tl_score_params p, enum tl_code code, const char *says)
-{
-    struct tl_err err = {0};
-    bool whole;
-    char *text = tl_score(&p, &job, &whole, &err);
-    if (text || err.code != code || !strstr(err.text, says))
-        fail_msg("code %d, '%s'; expected %d, '%s'", err.code, err.text, code, says);
-}
-
-static double number(const cJSON *row, const char *key)
-{
-    const cJSON *x = tl_json_get(row, key);
-    if (!cJSON_IsNumber(x)) fail_msg("no number '%s'", key);
-    return x->valuedouble;
-}
 
 /* NULL where it is null. */
 static const char *text_of(const cJSON *row, const char *key)
@@ -135,9 +92,10 @@ static void test_names(void **state)
     picture(a, "2.png", 1);
     picture(b, "2.PNG", 1);
     picture(b, "2.png", 5); /* the very name, although 2.PNG comes first */
-    struct tl_score_params p = of("clip", SETS(a, b), CLIP);
-    cJSON *array = ask(p, false);
-    assert_true(number(array->child, "n") == 2 && number(array->child, "value") < 0.99999);
+    struct tl_score_params p = support_score_of("clip", SETS(a, b), CLIP);
+    cJSON *array = support_score_ask(p, false);
+    assert_true(support_score_number(array->child, "n") == 2 &&
+                support_score_number(array->child, "value") < 0.99999);
     assert_string_equal(text_of(tl_json_get(array->child, "settings"), "metric"), "files paired by name");
     assert_string_equal(text_of(tl_json_get(array->child, "skipped")->child, "file"), "2.PNG");
     cJSON_Delete(array);
@@ -146,12 +104,12 @@ static void test_names(void **state)
     picture(a, "4.png", 3);
     picture(b, "4.PNG", 3);
     picture(b, "4.Png", 3);
-    array = ask(p, false);
-    assert_true(number(array->child, "n") == 3);
+    array = support_score_ask(p, false);
+    assert_true(support_score_number(array->child, "n") == 3);
     assert_true(warns(array->child, "stem of 4.png") && !warns(array->child, "stem of 3.png"));
     cJSON_Delete(array);
     p.strict = true;
-    refused(p, TL_BAD_INPUT, "no file of this name");
+    support_score_refused(p, TL_BAD_INPUT, "no file of this name");
 }
 
 static void test_order(void **state)
@@ -163,25 +121,25 @@ static void test_order(void **state)
         picture(a, k == 0 ? "0.png" : k == 1 ? "1.png" : "2.png", k);
         picture(b, k == 0 ? "0.png" : k == 1 ? "1.png" : "2.png", k);
     }
-    struct tl_score_params p = of("clip", SETS(a, b), "clip:" CLIP);
+    struct tl_score_params p = support_score_of("clip", SETS(a, b), "clip:" CLIP);
     p.flavour = "clip-score";
-    cJSON *array = ask(p, true);
+    cJSON *array = support_score_ask(p, true);
     assert_string_equal(text_of(tl_json_get(array->child, "settings"), "metric"),
                         "files paired by order of names");
     cJSON_Delete(array);
     support_write(support_path(a, "0.png"), "no picture");
     support_write(support_path(b, "1.png"), "nor this");
-    refused(p, TL_BAD_INPUT, "pairs by order need every file");
+    support_score_refused(p, TL_BAD_INPUT, "pairs by order need every file");
     normal(*state, "x.npy", 1, 5, 4, x);
     normal(*state, "y.npy", 2, 5, 4, y);
-    array = ask(of("clip", SETS(x, y), NULL), true);
+    array = support_score_ask(support_score_of("clip", SETS(x, y), NULL), true);
     assert_non_null(strstr(text_of(tl_json_get(array->child, "settings"), "metric"), "rows have no names"));
     cJSON_Delete(array);
 }
 
 static void flavour_is(struct tl_score_params p, const char *want)
 {
-    cJSON *array = ask(p, true);
+    cJSON *array = support_score_ask(p, true);
     const char *have = text_of(array->child, "flavour");
     if (want ? !have || strcmp(have, want) != 0 : have != NULL)
         fail_msg("flavour %s, expected %s", have ? have : "null", want ? want : "null");
@@ -197,7 +155,7 @@ static void test_flavours(void **state)
     normal(*state, "x.npy", 1, 30, 4, x);
     normal(*state, "y.npy", 2, 30, 4, y);
     const char *vggish = "vggish:" NETS "vggish.safetensors";
-    struct tl_score_params p = of("fad", SETS(s, s), vggish);
+    struct tl_score_params p = support_score_of("fad", SETS(s, s), vggish);
     flavour_is(p, "symmetric");
     p.flavour = "google";
     flavour_is(p, "google");
@@ -206,30 +164,30 @@ static void test_flavours(void **state)
     p.flavour = NULL;
     flavour_is(p, "symmetric, input of google");
     p.flavour = "fadtk";
-    refused(p, TL_USAGE, "compat=fadtk");
+    support_score_refused(p, TL_USAGE, "compat=fadtk");
     /* settings one by one */
-    p = of("kad", SETS(s, s), "clap:" CLAP ",compat=kadtk");
+    p = support_score_of("kad", SETS(s, s), "clap:" CLAP ",compat=kadtk");
     p.flavour = "kadtk";
-    cJSON *array = ask(p, true);
+    cJSON *array = support_score_ask(p, true);
     assert_non_null(strstr(text_of(array->child, "encoder"), ",compat=kadtk,crop=fadtk"));
     cJSON_Delete(array);
     p.encoder = "clap:" CLAP ",crop=centre";
-    refused(p, TL_USAGE, "means crop=fadtk, and the encoder is given crop=centre");
+    support_score_refused(p, TL_USAGE, "means crop=fadtk, and the encoder is given crop=centre");
     /* nothing is encoded */
-    p = of("fid", SETS(x, y), NULL);
+    p = support_score_of("fid", SETS(x, y), NULL);
     flavour_is(p, NULL);
     p.flavour = "clean";
     p.encoder = "inception:nowhere.pth";
-    array = ask(p, true);
+    array = support_score_ask(p, true);
     assert_null(text_of(array->child, "flavour"));
     assert_true(warns(array->child, "nothing is encoded") &&
                 warns(array->child, "--encoder inception:nowhere.pth"));
     cJSON_Delete(array);
-    p = of("kad", SETS(x, y), NULL);
+    p = support_score_of("kad", SETS(x, y), NULL);
     flavour_is(p, "paper");
-    p = of("clap", SETS(x, y), NULL);
+    p = support_score_of("clap", SETS(x, y), NULL);
     p.flavour = "clipscore";
-    refused(p, TL_USAGE, "cosine, logit");
+    support_score_refused(p, TL_USAGE, "cosine, logit");
 }
 
 /* A long sound and a short one: a value, and no interval. */
@@ -241,19 +199,19 @@ static void test_no_interval(void **state)
     tone(s, "long.wav", 2000, 30);
     tone(s, "short.wav", 2500, 1.2);
     for (int k = 0; k < 3; k++) tone(t, k == 0 ? "0.wav" : k == 1 ? "1.wav" : "2.wav", 1500 + 300 * k, 3);
-    struct tl_score_params p = of("fad", SETS(t, s), "logmel");
-    cJSON *array = ask(p, true);
-    assert_true(number(array->child, "value") > 0);
+    struct tl_score_params p = support_score_of("fad", SETS(t, s), "logmel");
+    cJSON *array = support_score_ask(p, true);
+    assert_true(support_score_number(array->child, "value") > 0);
     assert_true(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(array->child, "interval")->child));
     assert_true(warns(array->child, "no interval"));
     cJSON_Delete(array);
     p.no_interval = true;
-    array = ask(p, true);
+    array = support_score_ask(p, true);
     assert_false(warns(array->child, "no interval"));
     cJSON_Delete(array);
     /* files, and not windows: twice the same sound at two lengths is one kind and not many */
-    array = ask(of("vendi", SETS(s), "logmel"), true);
-    assert_true(number(array->child, "value") <= 2);
+    array = support_score_ask(support_score_of("vendi", SETS(s), "logmel"), true);
+    assert_true(support_score_number(array->child, "value") <= 2);
     assert_non_null(
         strstr(text_of(tl_json_get(array->child, "settings"), "metric"), "mean row of each file"));
     cJSON_Delete(array);
@@ -264,15 +222,15 @@ static void test_seed(void **state)
     char x[PATH], y[PATH];
     normal(*state, "x.npy", 1, 600, 4, x);
     normal(*state, "y.npy", 2, 600, 4, y);
-    struct tl_score_params p = of("fad", SETS(x, y), NULL);
+    struct tl_score_params p = support_score_of("fad", SETS(x, y), NULL);
     p.inf = true;
-    cJSON *array = ask(p, true), *again = ask(p, true);
-    assert_true(number(array->child, "seed") == 3);
+    cJSON *array = support_score_ask(p, true), *again = support_score_ask(p, true);
+    assert_true(support_score_number(array->child, "seed") == 3);
     assert_true(cJSON_Compare(array, again, true));
     assert_non_null(strstr(text_of(tl_json_get(array->child, "settings"), "metric"), "evaluated set alone"));
     cJSON_Delete(array);
     cJSON_Delete(again);
-    array = ask(of("kad", SETS(x, y), NULL), true); /* draws nothing */
+    array = support_score_ask(support_score_of("kad", SETS(x, y), NULL), true); /* draws nothing */
     assert_null(text_of(array->child, "seed"));
     assert_false(cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(array->child, "seed")));
     cJSON_Delete(array);
@@ -286,12 +244,12 @@ static void test_failed_set(void **state)
     normal(*state, "y.npy", 2, 40, 4, y);
     normal(*state, "wide.npy", 2, 40, 5, wide);
     copy(csv, support_path(*state, "v.csv"));
-    struct tl_score_params p = of("kid", SETS(x, wide, y), NULL);
+    struct tl_score_params p = support_score_of("kid", SETS(x, wide, y), NULL);
     p.csv = csv;
-    cJSON *array = ask(p, false);
+    cJSON *array = support_score_ask(p, false);
     const cJSON *first = array->child, *second = first->next;
     assert_true(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(first, "value")) &&
-                number(second, "value") != 0);
+                support_score_number(second, "value") != 0);
     assert_non_null(strstr(text_of(first, "error"), "wide.npy"));
     assert_null(text_of(second, "error"));
     cJSON_Delete(array);
@@ -299,15 +257,15 @@ static void test_failed_set(void **state)
     assert_non_null(strstr(text, "wide.npy: "));
     free(text);
     p.strict = true;
-    refused(p, TL_BAD_INPUT, "wide.npy");
-    p = of("kid", SETS(x, wide), NULL);
-    refused(p, TL_BAD_INPUT, "wide.npy");
-    p = of("kid", SETS(x, wide, wide), NULL);
-    refused(p, TL_BAD_INPUT, "none of the sets");
-    p = of("kid", SETS(wide, x, y), NULL);
-    refused(p, TL_BAD_INPUT, "none of the sets");
-    p = of("kid", SETS(x, support_path(*state, "absent.npy"), y), NULL);
-    cJSON_Delete(ask(p, false));
+    support_score_refused(p, TL_BAD_INPUT, "wide.npy");
+    p = support_score_of("kid", SETS(x, wide), NULL);
+    support_score_refused(p, TL_BAD_INPUT, "wide.npy");
+    p = support_score_of("kid", SETS(x, wide, wide), NULL);
+    support_score_refused(p, TL_BAD_INPUT, "none of the sets");
+    p = support_score_of("kid", SETS(wide, x, y), NULL);
+    support_score_refused(p, TL_BAD_INPUT, "none of the sets");
+    p = support_score_of("kid", SETS(x, support_path(*state, "absent.npy"), y), NULL);
+    cJSON_Delete(support_score_ask(p, false));
 }
 
 static void test_outputs(void **state)
@@ -318,27 +276,27 @@ static void test_outputs(void **state)
     copy(csv, support_path(*state, "v.csv"));
     copy(other, support_path(*state, "./v.csv"));
     copy(before, support_path(*state, "./y.npy"));
-    struct tl_score_params p = of("kad", SETS(x, y), NULL);
+    struct tl_score_params p = support_score_of("kad", SETS(x, y), NULL);
     p.csv = before;
-    refused(p, TL_USAGE, "would overwrite");
+    support_score_refused(p, TL_USAGE, "would overwrite");
     p.csv = support_path(*state, "x.npy.json");
-    refused(p, TL_USAGE, "would overwrite");
-    p = of("fad", SETS(x, y), NULL);
+    support_score_refused(p, TL_USAGE, "would overwrite");
+    p = support_score_of("fad", SETS(x, y), NULL);
     p.csv = csv;
     p.indiv = other;
-    refused(p, TL_USAGE, "two files");
+    support_score_refused(p, TL_USAGE, "two files");
     p.indiv = NULL;
-    cJSON_Delete(ask(p, true));
-    p = of("kad", SETS(x, y), NULL);
+    cJSON_Delete(support_score_ask(p, true));
+    p = support_score_of("kad", SETS(x, y), NULL);
     p.csv = csv;
-    cJSON_Delete(ask(p, true));
+    cJSON_Delete(support_score_ask(p, true));
     char *text = support_read(csv);
     assert_non_null(strstr(text, ",skipped,seed,bandwidth,error\n"));
     free(text);
     /* several sets of pairs: the folder in front */
-    p = of("clip", SETS(x, y, y), NULL);
+    p = support_score_of("clip", SETS(x, y, y), NULL);
     p.csv = csv;
-    cJSON_Delete(ask(p, true));
+    cJSON_Delete(support_score_ask(p, true));
     text = support_read(csv);
     size_t lines = 0;
     for (const char *at = text; (at = strchr(at, '\n')); at++) lines++;

@@ -17,61 +17,18 @@
 #include "io/sound.h"
 #include "run/feature_set.h"
 #include "run/support_folder.h"
+#include "run/support_score.h"
 
 #define CLIP TL_SOURCE_DIR "/tests/fixtures/clip_score"
 
-static struct tl_job job = {.device = "cpu", .threads = 1, .seed = 3};
-
 /* ---- asking ---- */
-
-static struct tl_score_params of(const char *metric, const char *const *folders, const char *encoder)
-{
-    size_t n = 0;
-    while (folders[n]) n++;
-    return (struct tl_score_params){.metric = metric,
-                                    .folders = folders,
-                                    .n_folders = n,
-                                    .encoder = encoder,
-                                    .no_cache = true,
-                                    .json = true};
-}
-#define SETS(...) ((const char *const[]){__VA_ARGS__, NULL})
-
-static cJSON *ask(struct tl_score_params p, bool whole)
-{
-    struct tl_err err = {0};
-    bool is_whole = !whole;
-    char *text = tl_score(&p, &job, &is_whole, &err);
-    if (!text) fail_msg("%s", err.text);
-    assert_true(is_whole == whole);
-    cJSON *array = tl_json_parse(text, strlen(text), "report", &err);
-    assert_true(cJSON_IsArray(array));
-    free(text);
-    return array;
-}
-
-static double number(const cJSON *row, const char *key)
-{
-    const cJSON *x = tl_json_get(row, key);
-    assert_true(cJSON_IsNumber(x));
-    return x->valuedouble;
-}
 
 static double value_of(struct tl_score_params p, bool whole)
 {
-    cJSON *array = ask(p, whole);
-    double x = number(array->child, "value");
+    cJSON *array = support_score_ask(p, whole);
+    double x = support_score_number(array->child, "value");
     cJSON_Delete(array);
     return x;
-}
-
-static void refused(struct tl_score_params p, enum tl_code code, const char *says)
-{
-    struct tl_err err = {0};
-    bool whole;
-    assert_null(tl_score(&p, &job, &whole, &err));
-    if (err.code != code || !strstr(err.text, says))
-        fail_msg("code %d, '%s'; expected %d, '%s'", err.code, err.text, code, says);
 }
 
 /* ---- making ---- */
@@ -132,31 +89,31 @@ static void test_vectors(void **state)
     char A[512], B[512];
     snprintf(A, sizeof A, "%s", matrix(*state, "a.npy", 5, 2, a));
     snprintf(B, sizeof B, "%s", matrix(*state, "b.npy", 4, 2, b));
-    check_near(value_of(of("fad", SETS(A, B), NULL), true), 0.9090424640743, 1e-12);
-    check_near(value_of(of("fid", SETS(A, A), NULL), true), 0, 1e-12);
+    check_near(value_of(support_score_of("fad", SETS(A, B), NULL), true), 0.9090424640743, 1e-12);
+    check_near(value_of(support_score_of("fid", SETS(A, A), NULL), true), 0, 1e-12);
     snprintf(A, sizeof A, "%s", matrix(*state, "c.npy", 2, 3, c));
     snprintf(B, sizeof B, "%s", matrix(*state, "d.npy", 3, 3, d));
-    cJSON *array = ask(of("fad", SETS(A, B), NULL), true);
-    check_near(number(array->child, "value"), 1.8357864376269, 1e-7);
+    cJSON *array = support_score_ask(support_score_of("fad", SETS(A, B), NULL), true);
+    check_near(support_score_number(array->child, "value"), 1.8357864376269, 1e-7);
     assert_non_null(
         strstr(cJSON_GetArrayItem(tl_json_get(array->child, "warnings"), 0)->valuestring, "rank-deficient"));
     cJSON_Delete(array);
     snprintf(A, sizeof A, "%s", matrix(*state, "e.npy", 3, 2, e));
     snprintf(B, sizeof B, "%s", matrix(*state, "f.npy", 3, 2, f));
-    check_near(value_of(of("kid", SETS(A, B), NULL), true), 13.194444444444, 1e-10);
+    check_near(value_of(support_score_of("kid", SETS(A, B), NULL), true), 13.194444444444, 1e-10);
     snprintf(A, sizeof A, "%s", matrix(*state, "g.npy", 4, 2, g));
     snprintf(B, sizeof B, "%s", matrix(*state, "h.npy", 5, 2, h));
-    check_near(value_of(of("kad", SETS(A, B), NULL), true), 12.591044, 1e-5);
-    struct tl_score_params p = of("kad", SETS(A, B), NULL);
+    check_near(value_of(support_score_of("kad", SETS(A, B), NULL), true), 12.591044, 1e-5);
+    struct tl_score_params p = support_score_of("kad", SETS(A, B), NULL);
     p.bandwidth = 1;
     check_near(value_of(p, true), 14.853308, 1e-5);
     snprintf(A, sizeof A, "%s", matrix(*state, "eye.npy", 3, 3, eye));
-    check_near(value_of(of("vendi", SETS(A), NULL), true), 3, 1e-12);
-    p = of("vendi", SETS(A, A), NULL);
+    check_near(value_of(support_score_of("vendi", SETS(A), NULL), true), 3, 1e-12);
+    p = support_score_of("vendi", SETS(A, A), NULL);
     p.order = INFINITY;
-    array = ask(p, true); /* a row for each set */
+    array = support_score_ask(p, true); /* a row for each set */
     assert_int_equal(cJSON_GetArraySize(array), 2);
-    check_near(number(array->child->next, "value"), 3, 1e-12);
+    check_near(support_score_number(array->child->next, "value"), 3, 1e-12);
     cJSON_Delete(array);
 }
 
@@ -171,50 +128,54 @@ static void test_stand_ins(void **state)
     snprintf(gen, sizeof gen, "%s", folder_of(*state, "gen"));
     for (int k = 0; k < 6; k++) tone(support_path(ref, "%d.wav", k), k, 1.3 + 0.4 * k);
     for (int k = 0; k < 5; k++) tone(support_path(gen, "%d.wav", k), k + 2, 2.5);
-    double want = value_of(of("fad", SETS(ref, gen), "logmel"), true);
+    double want = value_of(support_score_of("fad", SETS(ref, gen), "logmel"), true);
     assert_true(want > 0);
-    check_near(value_of(of("fad", SETS(ref, ref), "logmel"), true), 0, 1e-8);
-    check_near(value_of(of("fad", SETS(gen, ref), "logmel"), true), want, 1e-9 * want);
+    check_near(value_of(support_score_of("fad", SETS(ref, ref), "logmel"), true), 0, 1e-8);
+    check_near(value_of(support_score_of("fad", SETS(gen, ref), "logmel"), true), want, 1e-9 * want);
 
     snprintf(npy, sizeof npy, "%s", support_path(*state, "ref.npy"));
     snprintf(npz, sizeof npz, "%s", support_path(*state, "ref.npz"));
     snprintf(list, sizeof list, "%s", support_path(*state, "list.txt"));
     struct tl_embed_params ep = {.folder = ref, .encoder = "logmel", .output = npy, .no_cache = true};
-    char *text = tl_embed(&ep, &job, &whole, &err);
+    char *text = tl_embed(&ep, &support_score_job, &whole, &err);
     if (!text || !whole) fail_msg("%s", err.text);
     free(text);
     ep.output = npz;
-    text = tl_stats(&ep, &job, &whole, &err);
+    text = tl_stats(&ep, &support_score_job, &whole, &err);
     if (!text || !whole) fail_msg("%s", err.text);
     free(text);
     support_write(list, "ref/3.wav\nref/0.wav\nref/5.wav\nref/1.wav\nref/2.wav\nref/4.wav\n");
-    assert_true(value_of(of("fad", SETS(npy, gen), "logmel"), true) == want);
-    assert_true(value_of(of("fad", SETS(list, gen), "logmel"), true) == want);
-    check_near(value_of(of("fad", SETS(npz, gen), "logmel"), true), want, 1e-9 * want);
+    assert_true(value_of(support_score_of("fad", SETS(npy, gen), "logmel"), true) == want);
+    assert_true(value_of(support_score_of("fad", SETS(list, gen), "logmel"), true) == want);
+    check_near(value_of(support_score_of("fad", SETS(npz, gen), "logmel"), true), want, 1e-9 * want);
 
-    cJSON *array = ask(of("fad", SETS(npy, gen), "logmel"), true); /* files of the npy are known */
+    cJSON *array = support_score_ask(support_score_of("fad", SETS(npy, gen), "logmel"),
+                                     true); /* files of the npy are known */
     const cJSON *side = tl_json_get(array->child, "sets")->child;
-    assert_true(number(side, "n") == 6 && number(side, "rows") > 6);
+    assert_true(support_score_number(side, "n") == 6 && support_score_number(side, "rows") > 6);
     cJSON_Delete(array);
 
-    struct tl_score_params p = of("fad", SETS(npz, gen), "logmel");
+    struct tl_score_params p = support_score_of("fad", SETS(npz, gen), "logmel");
     p.indiv = support_path(*state, "indiv.csv");
     value_of(p, true);
     text = support_read(p.indiv);
     assert_int_equal(strncmp(text, "file,rows,value,remark\n\"0.wav\",", 31), 0);
     free(text);
 
-    refused(of("kad", SETS(npz, gen), "logmel"), TL_USAGE, "mean and covariance only");
-    refused(of("fad", SETS(npy, gen), "logmel,resample=resampy-best"), TL_BAD_INPUT, "do not compare");
-    refused(of("fid", SETS(ref, gen), "logmel"), TL_USAGE, "fid is a measure of pictures");
-    refused(of("fad", SETS(ref), "logmel"), TL_USAGE, "two sets");
-    refused(of("vendi", SETS(ref), NULL), TL_USAGE, "--encoder");
-    p = of("kid", SETS(ref, gen), "logmel");
+    support_score_refused(support_score_of("kad", SETS(npz, gen), "logmel"), TL_USAGE,
+                          "mean and covariance only");
+    support_score_refused(support_score_of("fad", SETS(npy, gen), "logmel,resample=resampy-best"),
+                          TL_BAD_INPUT, "do not compare");
+    support_score_refused(support_score_of("fid", SETS(ref, gen), "logmel"), TL_USAGE,
+                          "fid is a measure of pictures");
+    support_score_refused(support_score_of("fad", SETS(ref), "logmel"), TL_USAGE, "two sets");
+    support_score_refused(support_score_of("vendi", SETS(ref), NULL), TL_USAGE, "--encoder");
+    p = support_score_of("kid", SETS(ref, gen), "logmel");
     p.inf = true;
-    refused(p, TL_USAGE, "kid has no --inf");
-    p = of("fad", SETS(ref, gen), "logmel");
+    support_score_refused(p, TL_USAGE, "kid has no --inf");
+    p = support_score_of("fad", SETS(ref, gen), "logmel");
     p.flavour = "fadtc";
-    refused(p, TL_USAGE, "did you mean fadtk?");
+    support_score_refused(p, TL_USAGE, "did you mean fadtk?");
 }
 
 /* Rows of a folder by one way of working. */
@@ -223,7 +184,7 @@ static struct tl_features rows_by(struct tl_feature_set *set, const char *folder
 {
     struct tl_err err = {0};
     struct tl_embedder e;
-    struct tl_job mine = job;
+    struct tl_job mine = support_score_job;
     mine.threads = threads;
     struct tl_embedder_params p = {
         .job = &mine, .spec = spec, .n_workers = workers, .batch = batch, .no_cache = !cache, .cache = cache};
@@ -282,7 +243,7 @@ static void test_cache(void **state)
     snprintf(folder, sizeof folder, "%s", folder_of(*state, "pictures"));
     snprintf(cache, sizeof cache, "%s", support_path(*state, "cache"));
     for (int k = 0; k < 7; k++) picture(support_path(folder, "%02d.png", k), k);
-    struct tl_score_params p = of("vendi", SETS(folder), CLIP), plain = p;
+    struct tl_score_params p = support_score_of("vendi", SETS(folder), CLIP), plain = p;
     p.no_cache = false;
     p.cache = cache;
     double want = value_of(plain, true);
@@ -327,11 +288,11 @@ static void test_cache_within(void **state)
     snprintf(once, sizeof once, "%s", support_path(*state, "once"));
     snprintf(twice, sizeof twice, "%s", support_path(*state, "twice"));
     for (int k = 0; k < 5; k++) picture(support_path(folder, "%02d.png", k), k);
-    struct tl_score_params p = of("vendi", SETS(folder), CLIP);
+    struct tl_score_params p = support_score_of("vendi", SETS(folder), CLIP);
     p.no_cache = false;
     p.cache = once;
     value_of(p, true);
-    p = of("fid", SETS(folder, folder, folder), CLIP);
+    p = support_score_of("fid", SETS(folder, folder, folder), CLIP);
     p.no_cache = false;
     p.cache = twice;
     check_near(value_of(p, true), 0, 1e-8);
@@ -346,10 +307,10 @@ static void test_huge(void **state)
     for (int k = 0; k < 3; k++) picture(support_path(folder, "%02d.png", k), k);
     support_write(support_path(folder, "huge.png"), "begins");
     if (truncate(support_path(folder, "huge.png"), (off_t)1 << 40) != 0) skip();
-    struct tl_score_params p = of("vendi", SETS(folder), CLIP);
+    struct tl_score_params p = support_score_of("vendi", SETS(folder), CLIP);
     p.no_cache = false;
     p.cache = support_path(*state, "cache");
-    cJSON *array = ask(p, false);
+    cJSON *array = support_score_ask(p, false);
     const cJSON *skipped = tl_json_get(array->child, "skipped");
     assert_int_equal(cJSON_GetArraySize(skipped), 1);
     assert_non_null(strstr(tl_json_get(skipped->child, "reason")->valuestring, "bytes allowed"));
@@ -383,8 +344,8 @@ static void embed(const char *folder, const char *encoder, int dtype, const char
     bool whole;
     struct tl_embed_params p = {
         .folder = folder, .encoder = encoder, .output = output, .dtype = dtype, .no_cache = true};
-    char *text =
-        tl_str_ends(output, ".npz") ? tl_stats(&p, &job, &whole, &err) : tl_embed(&p, &job, &whole, &err);
+    char *text = tl_str_ends(output, ".npz") ? tl_stats(&p, &support_score_job, &whole, &err)
+                                             : tl_embed(&p, &support_score_job, &whole, &err);
     if (!text) fail_msg("%s", err.text);
     free(text);
 }
@@ -400,7 +361,7 @@ static void test_configuration(void **state)
     for (int k = 0; k < 4; k++) picture(support_path(folder, "%02d.png", k), k);
     static const char *const files[] = {"config.json", "preprocessor_config.json", "model.safetensors"};
     for (int k = 0; k < 3; k++) copy(CLIP, clip, files[k]);
-    struct tl_score_params p = of("vendi", SETS(folder), clip), plain = p;
+    struct tl_score_params p = support_score_of("vendi", SETS(folder), clip), plain = p;
     p.no_cache = false;
     p.cache = cache;
     double want = value_of(p, true);
@@ -408,16 +369,18 @@ static void test_configuration(void **state)
     snprintf(npz, sizeof npz, "%s", support_path(*state, "rows.npz"));
     embed(folder, clip, 0, npy);
     embed(folder, clip, 0, npz);
-    value_of(of("fid", SETS(npz, npy), NULL), true);
+    value_of(support_score_of("fid", SETS(npz, npy), NULL), true);
 
     char other[512];
     snprintf(other, sizeof other, "%s", support_path(*state, "other.npy"));
     embed(folder, clip, 1, other);
-    refused(of("fid", SETS(npy, other), NULL), TL_BAD_INPUT, "dtype: 'f32' and 'f16'");
-    refused(of("fid", SETS(npz, other), NULL), TL_BAD_INPUT, "dtype: 'f32' and 'f16'");
-    struct tl_score_params q = of("fid", SETS(npz, folder), clip);
+    support_score_refused(support_score_of("fid", SETS(npy, other), NULL), TL_BAD_INPUT,
+                          "dtype: 'f32' and 'f16'");
+    support_score_refused(support_score_of("fid", SETS(npz, other), NULL), TL_BAD_INPUT,
+                          "dtype: 'f32' and 'f16'");
+    struct tl_score_params q = support_score_of("fid", SETS(npz, folder), clip);
     q.dtype = 1;
-    refused(q, TL_BAD_INPUT, "dtype: 'f32' and 'f16'");
+    support_score_refused(q, TL_BAD_INPUT, "dtype: 'f32' and 'f16'");
 
     static const char *const edits[][3] = {
         {"config.json",
@@ -430,8 +393,10 @@ static void test_configuration(void **state)
         double changed = value_of(plain, true);
         assert_true(changed != want);
         assert_true(value_of(p, true) == changed && value_of(p, true) == changed);
-        refused(of("fid", SETS(npy, folder), clip), TL_BAD_INPUT, "configuration's hash");
-        refused(of("fid", SETS(npz, folder), clip), TL_BAD_INPUT, "configuration's hash");
+        support_score_refused(support_score_of("fid", SETS(npy, folder), clip), TL_BAD_INPUT,
+                              "configuration's hash");
+        support_score_refused(support_score_of("fid", SETS(npz, folder), clip), TL_BAD_INPUT,
+                              "configuration's hash");
         want = changed;
     }
 }
@@ -462,18 +427,19 @@ static void test_torture(void **state)
     folder_of(dirty, "15x.png");
     static const char *const metrics[] = {"fid", "kid", "cmmd"};
     for (int m = 0; m < 3; m++) {
-        double want = value_of(of(metrics[m], SETS(ref, clean), CLIP), true);
-        assert_true(value_of(of(metrics[m], SETS(ref, dirty), CLIP), false) == want);
+        double want = value_of(support_score_of(metrics[m], SETS(ref, clean), CLIP), true);
+        assert_true(value_of(support_score_of(metrics[m], SETS(ref, dirty), CLIP), false) == want);
     }
-    cJSON *array = ask(of("fid", SETS(ref, dirty), CLIP), false);
+    cJSON *array = support_score_ask(support_score_of("fid", SETS(ref, dirty), CLIP), false);
     assert_int_equal(cJSON_GetArraySize(tl_json_get(array->child, "skipped")), 7);
-    assert_true(number(array->child, "n") == 20);
+    assert_true(support_score_number(array->child, "n") == 20);
     cJSON_Delete(array);
-    struct tl_score_params p = of("fid", SETS(ref, dirty), CLIP);
+    struct tl_score_params p = support_score_of("fid", SETS(ref, dirty), CLIP);
     p.strict = true;
-    refused(p, TL_BAD_INPUT, "x.");
+    support_score_refused(p, TL_BAD_INPUT, "x.");
     for (int k = 0; k < 20; k++) unlink(support_path(dirty, "%02d.png", k));
-    refused(of("fid", SETS(ref, dirty), CLIP), TL_BAD_INPUT, "none of the 7 files");
+    support_score_refused(support_score_of("fid", SETS(ref, dirty), CLIP), TL_BAD_INPUT,
+                          "none of the 7 files");
 }
 
 /* ---- pairs ---- */
@@ -487,19 +453,19 @@ static void test_pairs(void **state)
         picture(support_path(a, "%d.png", k), k);
         picture(support_path(b, "%d.png", k), k);
     }
-    check_near(value_of(of("clip", SETS(a, b), CLIP), true), 1, 1e-6);
-    struct tl_score_params p = of("clip", SETS(a, b), CLIP);
+    check_near(value_of(support_score_of("clip", SETS(a, b), CLIP), true), 1, 1e-6);
+    struct tl_score_params p = support_score_of("clip", SETS(a, b), CLIP);
     p.flavour = "torchmetrics";
     check_near(value_of(p, true), 100, 1e-4);
     picture(support_path(b, "0x.png"), 9); /* has no partner: left out, and the others keep theirs */
-    cJSON *array = ask(of("clip", SETS(a, b), CLIP), false);
-    check_near(number(array->child, "value"), 1, 1e-6);
-    assert_true(number(array->child, "n") == 4);
+    cJSON *array = support_score_ask(support_score_of("clip", SETS(a, b), CLIP), false);
+    check_near(support_score_number(array->child, "value"), 1, 1e-6);
+    assert_true(support_score_number(array->child, "n") == 4);
     assert_string_equal(tl_json_get(tl_json_get(array->child, "skipped")->child, "file")->valuestring,
                         "0x.png");
     cJSON_Delete(array);
     p.flavour = "clip-score";
-    refused(p, TL_BAD_INPUT, "need as many");
+    support_score_refused(p, TL_BAD_INPUT, "need as many");
 }
 
 /* Extrapolated, the distance of two samples of one law is about 0 where the plain one is not. */
@@ -513,15 +479,16 @@ static void test_inf(void **state)
         tl_rng_normal(key, 0, N * DIM, x[k]);
         snprintf(paths[k], sizeof paths[k], "%s", matrix(*state, k ? "y.npy" : "x.npy", N, DIM, x[k]));
     }
-    struct tl_score_params p = of("fad", SETS(paths[0], paths[1]), NULL);
+    struct tl_score_params p = support_score_of("fad", SETS(paths[0], paths[1]), NULL);
     double plain = value_of(p, true);
     p.inf = true;
-    cJSON *array = ask(p, true);
-    assert_true(number(array->child, "plain_value") == plain);
-    assert_true(fabs(number(array->child, "value")) < plain && number(array->child, "slope") > 0);
+    cJSON *array = support_score_ask(p, true);
+    assert_true(support_score_number(array->child, "plain_value") == plain);
+    assert_true(fabs(support_score_number(array->child, "value")) < plain &&
+                support_score_number(array->child, "slope") > 0);
     cJSON_Delete(array);
     p.flavour = "fadtk";
-    array = ask(p, true);
+    array = support_score_ask(p, true);
     assert_non_null(
         strstr(cJSON_GetArrayItem(tl_json_get(array->child, "warnings"), 0)->valuestring, "replacement"));
     cJSON_Delete(array);
@@ -534,9 +501,9 @@ static void test_interrupt(void **state)
     snprintf(folder, sizeof folder, "%s", folder_of(*state, "pictures"));
     for (int k = 0; k < 3; k++) picture(support_path(folder, "%02d.png", k), k);
     tl_interrupt_request();
-    refused(of("fid", SETS(folder, folder), CLIP), TL_INTERRUPTED, "encoding");
+    support_score_refused(support_score_of("fid", SETS(folder, folder), CLIP), TL_INTERRUPTED, "encoding");
     tl_interrupt_clear();
-    assert_true(value_of(of("fid", SETS(folder, folder), CLIP), true) < 1e-8);
+    assert_true(value_of(support_score_of("fid", SETS(folder, folder), CLIP), true) < 1e-8);
 }
 
 /* One file has a value and no interval. */
@@ -548,13 +515,13 @@ static void test_single(void **state)
     snprintf(one, sizeof one, "%s", support_path(folder, "a.png"));
     const char *const forms[] = {folder, one};
     for (int k = 0; k < 2; k++) {
-        cJSON *array = ask(of("jpeg", SETS(forms[k]), NULL), true);
-        assert_true(number(array->child, "n") == 1);
+        cJSON *array = support_score_ask(support_score_of("jpeg", SETS(forms[k]), NULL), true);
+        assert_true(support_score_number(array->child, "n") == 1);
         assert_true(
             cJSON_IsNull(cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(array->child, "interval"), 0)));
         cJSON_Delete(array);
     }
-    refused(of("fid", SETS(one, one), CLIP), TL_BAD_INPUT, "two");
+    support_score_refused(support_score_of("fid", SETS(one, one), CLIP), TL_BAD_INPUT, "two");
 }
 
 int main(void)
