@@ -28,6 +28,8 @@ enum tl_rng_stream {
     TL_RNG_SHUFFLE = 14, /* rewards of a control run; sample = group, step = epoch */
     TL_RNG_SUBSET =
         15, /* rows and groups that a metric draws: KID's subsets, FAD-inf's samples, jackknives */
+    TL_RNG_RESAMPLE = 16, /* ancestors of particles; sample = group, step = sampler step */
+    TL_RNG_DRAWS = 17,    /* several x_0 of one x_t; sample = picture number, step = sampler step */
     TL_RNG_TEST = 100,
 };
 
