@@ -4,6 +4,8 @@
 
 #include <tiller/sample.h>
 
+#include <cjson/cJSON.h>
+
 #include "io/image.h"
 #include "io/prompts.h"
 #include "run/lora_arg.h"
@@ -35,6 +37,32 @@ struct tl_sample_settings {
     int width, height; /* pixels */
 };
 
+/* ---- sample_picture.c ---- */
+
+/* More that a picture says than what `sample` knows. All borrowed; members may be NULL. */
+struct tl_sample_more {
+    const char *parameters; /* "Key: value, ..." for A1111's line */
+    const char *key;        /* of the object under "tiller" */
+    const cJSON *json;      /* what stands under it */
+};
+/* Texts of picture i of the run (0 .. n-1); to be finished also on failure. */
+struct tl_sample_texts {
+    struct tl_png_text texts[2];
+    struct tl_str parameters;
+    char *own;
+};
+bool tl_sample_texts_make(const struct tl_sample_settings *settings, size_t i,
+                          const struct tl_sample_more *more, struct tl_sample_texts *out, struct tl_err *err);
+void tl_sample_texts_finish(struct tl_sample_texts *texts);
+/* "00012.png" of picture i. */
+void tl_sample_file_name(const struct tl_sample_settings *settings, size_t i, char out[32]);
+/* Its row of metadata.jsonl: file_name, prompt, seed, number, the members of `more` (NULL: none), then those
+ * that the prompt's own row has beyond these. */
+bool tl_sample_add_row(const struct tl_sample_settings *settings, size_t i, const cJSON *more,
+                       struct tl_str *out, struct tl_err *err);
+
+/* ---- sample_output.c ---- */
+
 /* What the job writes, and remembers for the metadata and the grid. */
 struct tl_sample_output {
     const struct tl_sample_settings *settings; /* borrowed */
@@ -50,5 +78,8 @@ bool tl_sample_output_picture(struct tl_sample_output *out, size_t i, const uint
 /* metadata.jsonl and, where all pictures are there, the grid. */
 bool tl_sample_output_end(struct tl_sample_output *out, struct tl_err *err);
 void tl_sample_output_finish(struct tl_sample_output *out);
+
+/* The grid of a run whose pictures stand in its folder; nothing where none is asked for. */
+bool tl_sample_grid_from_files(const struct tl_sample_settings *settings, struct tl_err *err);
 
 #endif
