@@ -9,10 +9,12 @@ struct tl_denoiser {
     struct tl_denoiser_params p;
     int64_t rows;
     size_t n_in, n_out; /* floats of one sample */
-    struct tl_exec *forward, *backward;
+    struct tl_exec *forward, *backward, *pullback;
     struct tl_store_layout *lora_layout;
     float *x, *t, *m; /* [rows]: staging */
 };
+
+enum kind { RUN, BACKWARD, PULLBACK };
 
 static tl_val build(const struct tl_denoiser *d, struct tl_nn *nn)
 {
@@ -36,7 +38,7 @@ static tl_val build(const struct tl_denoiser *d, struct tl_nn *nn)
     return tl_unet_build(nn, c, &in);
 }
 
-static struct tl_graph *graph(struct tl_denoiser *d, bool gradient)
+static struct tl_graph *graph(struct tl_denoiser *d, enum kind kind)
 {
     struct tl_graph *g = tl_graph_create();
     if (!g) return NULL;
@@ -44,20 +46,24 @@ static struct tl_graph *graph(struct tl_denoiser *d, bool gradient)
                        .set = TL_SET_BASE,
                        .lora = d->p.lora,
                        .lora_scale = TL_NONE,
-                       .checkpoint = gradient && d->p.checkpoint,
+                       .checkpoint = kind != RUN && d->p.checkpoint,
                        .dtype = d->p.unet->dtype};
     tl_val m = build(d, &nn);
-    if (!gradient) {
+    if (kind == RUN) {
         tl_output(g, m, "m");
         return g;
     }
     if (m < 0) return g;
-    tl_val cot = tl_input(g, "cot", TL_F32, *tl_shape_of(g, m));
-    tl_graph_backward(
-        g, &(struct tl_backward_params){.outputs = &m,
-                                        .cotangents = &cot,
-                                        .n_outputs = 1,
-                                        .param_sets = d->p.lora ? 1u << TL_SET_LORA : 1u << TL_SET_BASE});
+    tl_val cot = tl_input(g, "cot", TL_F32, *tl_shape_of(g, m)), x = tl_graph_find_input(g, "sample"), d_x;
+    struct tl_backward_params p = {.outputs = &m, .cotangents = &cot, .n_outputs = 1};
+    if (kind == BACKWARD) {
+        p.param_sets = d->p.lora ? 1u << TL_SET_LORA : 1u << TL_SET_BASE;
+    } else {
+        p.wrt = &x;
+        p.out_wrt = &d_x;
+        p.n_wrt = 1;
+    }
+    if (tl_graph_backward(g, &p) && kind == PULLBACK) tl_output(g, d_x, "d_x");
     return g;
 }
 
@@ -86,7 +92,7 @@ struct tl_denoiser *tl_denoiser_create(const struct tl_denoiser_params *params, 
     d->t = malloc((size_t)d->rows * sizeof *d->t);
     d->m = malloc((size_t)d->rows * d->n_out * sizeof *d->m);
     if (!d->x || !d->t || !d->m) goto no_memory;
-    g = graph(d, false);
+    g = graph(d, RUN);
     if (!tl_graph_ok(g, err)) goto fail;
     if (params->lora) {
         const struct tl_graph *const graphs[1] = {g};
@@ -102,9 +108,14 @@ struct tl_denoiser *tl_denoiser_create(const struct tl_denoiser_params *params, 
     d->forward = plan(device, &g, "UNet, activations of a run", err);
     if (!d->forward) goto fail;
     if (params->gradient) {
-        g = graph(d, true);
+        g = graph(d, BACKWARD);
         d->backward = plan(device, &g, "UNet, activations of a gradient", err);
         if (!d->backward) goto fail;
+    }
+    if (params->input_gradient) {
+        g = graph(d, PULLBACK);
+        d->pullback = plan(device, &g, "UNet, activations of a gradient by its input", err);
+        if (!d->pullback) goto fail;
     }
     d->p.lora = NULL; /* borrowed only until here */
     return d;
@@ -122,6 +133,7 @@ void tl_denoiser_destroy(struct tl_denoiser **d_ptr)
     if (!d) return;
     tl_exec_destroy(&d->forward);
     tl_exec_destroy(&d->backward);
+    tl_exec_destroy(&d->pullback);
     tl_store_layout_destroy(&d->lora_layout);
     free(d->x);
     free(d->t);
@@ -137,7 +149,8 @@ const struct tl_store_layout *tl_denoiser_lora_layout(const struct tl_denoiser *
 
 size_t tl_denoiser_bytes(const struct tl_denoiser *d)
 {
-    return tl_exec_bytes(d->forward) + (d->backward ? tl_exec_bytes(d->backward) : 0);
+    return tl_exec_bytes(d->forward) + (d->backward ? tl_exec_bytes(d->backward) : 0) +
+           (d->pullback ? tl_exec_bytes(d->pullback) : 0);
 }
 
 /* Rows are the samples once, or twice. */
@@ -178,20 +191,40 @@ bool tl_denoiser_run(struct tl_denoiser *d, const struct tl_denoiser_weights *w,
     return true;
 }
 
-bool tl_denoiser_backward(struct tl_denoiser *d, const struct tl_denoiser_weights *w, const float *x,
-                          const float *t, const struct tl_condition *c, double guidance, const float *d_m,
-                          struct tl_err *err)
+/* Both branches' shares of d_m. */
+static bool feed_cotangent(struct tl_denoiser *d, struct tl_exec *e, double guidance, const float *d_m,
+                           struct tl_err *err)
 {
     size_t n = (size_t)d->p.batch * d->n_out;
-    if (!d->backward) return tl_err_set(err, TL_FAIL, "this denoiser was planned without gradients");
-    int set = (d->lora_layout ? TL_SET_LORA : TL_SET_BASE) + TL_SET_GRADS;
-    if (!feed(d, d->backward, w, x, t, c, err) || !tl_exec_bind(d->backward, set, w->grads, err))
-        return false;
-    if (!d->p.guided) return tl_exec_write(d->backward, "cot", d_m, err) && tl_exec_run(d->backward, err);
+    if (!d->p.guided) return tl_exec_write(e, "cot", d_m, err);
     float g = (float)guidance;
     for (size_t i = 0; i < n; i++) {
         d->m[i] = (1 - g) * d_m[i];
         d->m[n + i] = g * d_m[i];
     }
-    return tl_exec_write(d->backward, "cot", d->m, err) && tl_exec_run(d->backward, err);
+    return tl_exec_write(e, "cot", d->m, err);
+}
+
+bool tl_denoiser_backward(struct tl_denoiser *d, const struct tl_denoiser_weights *w, const float *x,
+                          const float *t, const struct tl_condition *c, double guidance, const float *d_m,
+                          struct tl_err *err)
+{
+    if (!d->backward) return tl_err_set(err, TL_FAIL, "this denoiser was planned without gradients");
+    int set = (d->lora_layout ? TL_SET_LORA : TL_SET_BASE) + TL_SET_GRADS;
+    return feed(d, d->backward, w, x, t, c, err) && tl_exec_bind(d->backward, set, w->grads, err) &&
+           feed_cotangent(d, d->backward, guidance, d_m, err) && tl_exec_run(d->backward, err);
+}
+
+bool tl_denoiser_pullback(struct tl_denoiser *d, const struct tl_denoiser_weights *w, const float *x,
+                          const float *t, const struct tl_condition *c, double guidance, const float *d_m,
+                          float *out_d_x, struct tl_err *err)
+{
+    size_t n = (size_t)d->p.batch * d->n_in;
+    if (!d->pullback)
+        return tl_err_set(err, TL_FAIL, "this denoiser was planned without the gradient by its input");
+    if (!feed(d, d->pullback, w, x, t, c, err) || !feed_cotangent(d, d->pullback, guidance, d_m, err) ||
+        !tl_exec_run(d->pullback, err) || !tl_exec_read(d->pullback, "d_x", d->x, err))
+        return false;
+    for (size_t i = 0; i < n; i++) out_d_x[i] = d->p.guided ? d->x[i] + d->x[n + i] : d->x[i];
+    return true;
 }

@@ -19,8 +19,9 @@ struct tl_denoiser_params {
     int64_t tokens;                  /* of the context */
     bool guided;                     /* plan for two branches */
     const struct tl_lora_spec *lora; /* borrowed while creating; NULL: none */
-    bool gradient;   /* plan the backward pass too: into the LoRA if there is one, else into all weights */
-    bool checkpoint; /* recompute block activations in the backward pass */
+    bool gradient; /* plan the backward pass too: into the LoRA if there is one, else into all weights */
+    bool input_gradient; /* plan the pullback to x too */
+    bool checkpoint;     /* recompute block activations in these passes */
 };
 
 /* What the network is told about its rows, in row order; [rows = batch, or 2 * batch when guided]. Absent
@@ -57,5 +58,11 @@ bool tl_denoiser_run(struct tl_denoiser *denoiser, const struct tl_denoiser_weig
 bool tl_denoiser_backward(struct tl_denoiser *denoiser, const struct tl_denoiser_weights *weights,
                           const float *x, const float *t, const struct tl_condition *condition,
                           double guidance, const float *d_m, struct tl_err *err);
+
+/* The gradient of sum(d_m * m) by x, through both branches of guidance; out_d_x [batch,h,w,C], may be d_m
+ * where C is C_out. It runs the network anew; weights->grads are not looked at. */
+bool tl_denoiser_pullback(struct tl_denoiser *denoiser, const struct tl_denoiser_weights *weights,
+                          const float *x, const float *t, const struct tl_condition *condition,
+                          double guidance, const float *d_m, float *out_d_x, struct tl_err *err);
 
 #endif
