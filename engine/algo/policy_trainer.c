@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tiller/log.h>
+
 #include "algo/policy_chunk.h"
 #include "base/checked.h"
 #include "base/rng.h"
@@ -56,6 +58,24 @@ static bool allocate(struct tl_policy_trainer *t, struct tl_err *err)
            tl_err_set(err, TL_FAIL, "out of memory for %zu trajectories of %zu steps", t->n, steps);
 }
 
+/* A model whose own sampler has no Markov chain of the network's own inputs is trained on DDIM's. */
+static bool plan(struct tl_policy_trainer *t, struct tl_err *err)
+{
+    const struct tl_scheduler *s = t->p.scheduler;
+    if (!tl_sampler_trains(tl_sampler_find(s->config.sampler))) {
+        if (!t->p.sampling.sampler) t->p.sampling.sampler = "ddim";
+        tl_log(TL_LOG_WARN,
+               "scheduler %s is sampled by %s with its fields while training: pictures will differ from %s's",
+               s->config.class_name, t->p.sampling.sampler, s->config.sampler);
+    }
+    if (!tl_scheduler_plan(s, &t->p.sampling, t->steps, err)) return false;
+    for (int k = 0; k < t->p.sampling.n_steps; k++)
+        if (t->steps[k].c_in != 1 || t->steps[k].k_prev != 0)
+            return tl_err_set(err, TL_USAGE, "sampler %s cannot be trained on: take ddim or ddpm",
+                              t->p.sampling.sampler);
+    return true;
+}
+
 static bool make_weights(struct tl_policy_trainer *t, struct tl_err *err)
 {
     struct tl_device *d = t->p.unet->store->device;
@@ -101,7 +121,7 @@ struct tl_policy_trainer *tl_policy_trainer_create(const struct tl_policy_traine
                                     .lora = params->lora,
                                     .gradient = true,
                                     .checkpoint = params->checkpoint};
-    bool ok = t->steps && tl_scheduler_plan(params->scheduler, &params->sampling, t->steps, err);
+    bool ok = t->steps && plan(t, err);
     for (size_t k = 0; ok && k < t->n_learn; k++) t->p.loss.n_live += t->steps[k].sigma > 0;
     t->denoiser = ok ? tl_denoiser_create(&dp, err) : NULL;
     if (t->denoiser && allocate(t, err) && make_weights(t, err)) return t;

@@ -89,7 +89,8 @@ bool tl_tune_check(struct tl_tune *r, struct tl_err *err)
     if (!p->prompts) return tl_err_set(err, TL_USAGE, "--prompts is missing: what is drawn");
     if (p->reward.n == 0)
         return tl_err_set(err, TL_USAGE, "--reward is missing: what is trained on (tiller list rewards)");
-    if (p->sampler && *p->sampler && !tl_sampler_find(p->sampler))
+    const struct tl_sampler *sampler = p->sampler ? tl_sampler_find(p->sampler) : NULL;
+    if (p->sampler && *p->sampler && !(sampler && tl_sampler_trains(sampler)))
         return tl_err_set(err, TL_USAGE, "--sampler %.40s: ddim and ddpm are possible", p->sampler);
     const struct tl_policy_trainer_params tp = tl_tune_trainer_params(r);
     if (!parse_size(r, err) || !tl_policy_trainer_check(&tp, err) || !parse_rules(r, err)) return false;

@@ -25,7 +25,7 @@ struct tl_sampler_run {
     const struct tl_encoding *prompts;
     const size_t *prompt;               /* [n] row of `prompts` of each sample; NULL: sample i has prompt i */
     const struct tl_encoding *negative; /* one, or one a prompt; needed where guided */
-    const float *initial;               /* x_T [n,h,w,c]; NULL: drawn */
+    const float *initial; /* unit noise [n,h,w,c], which the first step's `start` scales to x_T; NULL: drawn */
 
     /* Called after each step of each batch with the samples finished so far, counted in steps of single
      * samples (of n * n_steps); x is the batch [m,h,w,c] after step k, samples first .. first+m-1. False

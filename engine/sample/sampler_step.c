@@ -1,8 +1,11 @@
 #include "sample/sampler_step.h"
 
+#include <assert.h>
+
 void tl_step_apply(const struct tl_step *s, const float *x, const float *m, const float *noise, size_t n,
                    float *out_x_prev, float *out_x0)
 {
+    assert(s->k_prev == 0);
     double sigma = noise ? s->sigma : 0;
     for (size_t i = 0; i < n; i++) {
         double xi = (double)x[i], mi = (double)m[i];
@@ -13,8 +16,24 @@ void tl_step_apply(const struct tl_step *s, const float *x, const float *m, cons
     }
 }
 
+void tl_step_apply_after(const struct tl_step *s, const float *x, const float *m, const float *x0_before,
+                         const float *noise, size_t n, float *out_x_prev)
+{
+    if (s->k_prev == 0) {
+        tl_step_apply(s, x, m, noise, n, out_x_prev, NULL);
+        return;
+    }
+    double sigma = noise ? s->sigma : 0;
+    for (size_t i = 0; i < n; i++) {
+        double next = tl_step_mean_at(s, (double)x[i], (double)m[i]) + s->k_prev * (double)x0_before[i];
+        if (sigma > 0) next += sigma * (double)noise[i];
+        out_x_prev[i] = (float)next;
+    }
+}
+
 void tl_step_mean(const struct tl_step *s, const float *x, const float *m, size_t n, float *out_mean)
 {
+    assert(s->k_prev == 0);
     for (size_t i = 0; i < n; i++) out_mean[i] = (float)tl_step_mean_at(s, (double)x[i], (double)m[i]);
 }
 

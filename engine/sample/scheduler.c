@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sample/sigmas.h"
+
 const char *tl_spacing_name(enum tl_spacing spacing)
 {
     static const char *const names[TL_SPACINGS] = {[TL_SPACING_LEADING] = "leading",
@@ -28,61 +30,11 @@ const char *tl_last_step_name(enum tl_last_step last)
     return (unsigned)last < TL_LAST_STEPS ? names[last] : NULL;
 }
 
-/* DDPM: the next timestep of the list, and x_0 after the last. */
-static int ddpm_previous(const struct tl_scheduler *s, const int *timesteps, int k, int n)
+const char *tl_sigmas_name(enum tl_sigmas sigmas)
 {
-    (void)s;
-    return k + 1 < n ? timesteps[k + 1] : -1;
-}
-
-/* Posterior q(x_s | x_t, x0), Ho et al. eq 7: with alpha = a/a', beta = 1 - alpha,
- * mean = sqrt(a') beta / (1-a) x0 + sqrt(alpha) (1-a') / (1-a) x, variance = (1-a') / (1-a) beta.
- * diffusers clamps the variance to 1e-20, which only shows after the last step; 0 says better that it has no
- * density. */
-static void ddpm_step(const struct tl_scheduler *s, const struct tl_plan_params *p, bool zero_sigma,
-                      struct tl_step *out)
-{
-    (void)p;
-    double a = out->alpha_t, b = out->alpha_s, alpha = a / b, beta = 1 - alpha;
-    double variance = s->config.variance == TL_VARIANCE_FIXED_LARGE ? beta : (1 - b) / (1 - a) * beta;
-    out->sigma = zero_sigma || out->t <= 0 ? 0 : sqrt(fmax(variance, 0));
-    out->k_x0 = sqrt(b) * beta / (1 - a);
-    out->k_eps = 0;
-    out->k_x = sqrt(alpha) * (1 - b) / (1 - a);
-}
-
-/* DDIM: a stride of n_train div n whatever the list says, as diffusers has it (differs from the list for
- * linspace). */
-static int ddim_previous(const struct tl_scheduler *s, const int *timesteps, int k, int n)
-{
-    return timesteps[k] - (int)s->noise.n / n;
-}
-
-/* Song et al. eq 12, 16: sigma^2 = eta^2 (1-a')/(1-a) (1 - a/a'); mean = sqrt(a') x0 + sqrt(1 - a' - sigma^2)
- * eps. */
-static void ddim_step(const struct tl_scheduler *s, const struct tl_plan_params *p, bool zero_sigma,
-                      struct tl_step *out)
-{
-    (void)s;
-    double a = out->alpha_t, b = out->alpha_s;
-    out->sigma = zero_sigma ? 0 : p->eta * sqrt(fmax((1 - b) / (1 - a) * (1 - a / b), 0));
-    out->k_x0 = sqrt(b);
-    out->k_eps = sqrt(fmax(1 - b - out->sigma * out->sigma, 0));
-    out->k_x = 0;
-}
-
-const struct tl_sampler tl_samplers[] = {
-    {"ddim", "implicit sampler, deterministic at --eta 0, DDPM's variance at --eta 1", false, ddim_previous,
-     ddim_step},
-    {"ddpm", "ancestral sampler, posterior variance after variance_type", true, ddpm_previous, ddpm_step},
-};
-const size_t tl_n_samplers = sizeof tl_samplers / sizeof *tl_samplers;
-
-const struct tl_sampler *tl_sampler_find(const char *name)
-{
-    for (size_t i = 0; i < tl_n_samplers; i++)
-        if (strcmp(tl_samplers[i].name, name) == 0) return &tl_samplers[i];
-    return NULL;
+    static const char *const names[TL_SIGMAS] = {
+        [TL_SIGMAS_OWN] = "own", [TL_SIGMAS_PLAIN] = "plain", [TL_SIGMAS_KARRAS] = "karras"};
+    return (unsigned)sigmas < TL_SIGMAS ? names[sigmas] : NULL;
 }
 
 struct tl_scheduler_config tl_scheduler_config_default(void)
@@ -97,6 +49,9 @@ struct tl_scheduler_config tl_scheduler_config_default(void)
         .clip_sample = true,
         .clip_sample_range = 1,
         .variance = TL_VARIANCE_FIXED_SMALL,
+        .solver_order = 2,
+        .lower_order_final = true,
+        .lambda_min_clipped = -INFINITY,
     };
 }
 
@@ -156,21 +111,21 @@ bool tl_scheduler_timesteps(const struct tl_scheduler *s, int n, int *out, struc
     return true;
 }
 
-/* x0 and eps as linear functions of (x, m). */
+/* x0 and eps as linear functions of (x, m); the formulas are those of the network's input, c_in x. */
 static bool set_prediction(enum tl_prediction prediction, struct tl_step *out, struct tl_err *err)
 {
     double a = out->alpha_t, root_a = sqrt(a), root_n = sqrt(1 - a);
     switch (prediction) {
     case TL_PREDICT_V:
-        out->p_x = root_a;
+        out->p_x = root_a * out->c_in;
         out->p_m = -root_n;
-        out->e_x = root_n;
+        out->e_x = root_n * out->c_in;
         out->e_m = root_a;
         return true;
     case TL_PREDICT_SAMPLE:
         out->p_x = 0;
         out->p_m = 1;
-        out->e_x = 1 / root_n;
+        out->e_x = 1 / root_n * out->c_in;
         out->e_m = -root_a / root_n;
         return true;
     case TL_PREDICT_EPSILON:
@@ -179,57 +134,121 @@ static bool set_prediction(enum tl_prediction prediction, struct tl_step *out, s
     }
     if (!(a > 0))
         return tl_err_set(err, TL_BAD_INPUT,
-                          "prediction_type epsilon cannot give x0 at timestep %d, where no signal is left "
+                          "prediction_type epsilon cannot give x0 at timestep %g, where no signal is left "
                           "(rescale_betas_zero_snr): such a model needs v_prediction",
                           out->t);
-    out->p_x = 1 / root_a;
+    out->p_x = 1 / root_a * out->c_in;
     out->p_m = -root_n / root_a;
     out->e_x = 0;
     out->e_m = 1;
     return true;
 }
 
-static bool make_step(const struct tl_scheduler *s, const struct tl_sampler *sampler,
-                      const struct tl_plan_params *p, bool last, struct tl_step *out, struct tl_err *err)
+static void set_sums(struct tl_step *out)
+{
+    out->c_x = out->k_x0 * out->p_x + out->k_eps * out->e_x + out->k_x;
+    out->c_m = out->k_x0 * out->p_m + out->k_eps * out->e_m;
+}
+
+static bool alpha_step(const struct tl_scheduler *s, const struct tl_sampler *sampler,
+                       const struct tl_plan_params *p, int t, bool last, struct tl_step *out,
+                       struct tl_err *err)
 {
     const double *alpha_bar = s->noise.alpha_bar;
     bool final_is_one = sampler->ends_at_one || s->config.set_alpha_to_one;
-    out->alpha_t = alpha_bar[out->t];
+    out->t = t;
+    out->c_in = out->start = 1;
+    out->alpha_t = alpha_bar[t];
     out->alpha_s = out->t_prev >= 0 ? alpha_bar[out->t_prev] : final_is_one ? 1 : alpha_bar[0];
     if (last && p->last == TL_LAST_CLAMP) out->alpha_s = alpha_bar[out->t_prev > 0 ? out->t_prev : 0];
     if (!(out->alpha_t < 1))
         return tl_err_set(err, TL_BAD_INPUT,
-                          "timestep %d carries no noise (its betas are 0): nothing to denoise there", out->t);
+                          "timestep %d carries no noise (its betas are 0): nothing to denoise there", t);
     if (!(out->alpha_s > 0))
         return tl_err_set(err, TL_BAD_INPUT,
                           "timestep %d follows %d and carries no signal: the betas are not usable",
-                          out->t_prev, out->t);
+                          out->t_prev, t);
     if (!set_prediction(s->config.prediction, out, err)) return false;
     sampler->step(s, p, last && p->last == TL_LAST_ZERO, out);
-    out->c_x = out->k_x0 * out->p_x + out->k_eps * out->e_x + out->k_x;
-    out->c_m = out->k_x0 * out->p_m + out->k_eps * out->e_m;
+    set_sums(out);
     out->clip = s->config.clip_sample;
     out->clip_range = s->config.clip_sample_range;
     return true;
 }
 
-bool tl_scheduler_plan(const struct tl_scheduler *s, const struct tl_plan_params *p, struct tl_step *out,
-                       struct tl_err *err)
+static bool plan_alpha(const struct tl_scheduler *s, const struct tl_sampler *sampler,
+                       const struct tl_plan_params *p, struct tl_step *out, struct tl_err *err)
 {
-    const char *name = p->sampler ? p->sampler : s->config.sampler;
-    const struct tl_sampler *sampler = tl_sampler_find(name);
-    if (!sampler)
-        return tl_err_set(err, TL_USAGE, "there is no sampler %s: see `tiller list samplers`", name);
-    if (!(p->eta >= 0 && p->eta <= 1)) return tl_err_set(err, TL_USAGE, "eta is %g, expected 0 to 1", p->eta);
-    if (p->n_steps < 1 || (size_t)p->n_steps > s->noise.n)
-        return tl_scheduler_timesteps(s, p->n_steps, NULL, err); /* refuses with its message */
     int n = p->n_steps, *timesteps = malloc((size_t)n * sizeof *timesteps);
     if (!timesteps) return tl_err_set(err, TL_FAIL, "no memory for %d timesteps", n);
     bool ok = tl_scheduler_timesteps(s, n, timesteps, err);
     for (int k = 0; ok && k < n; k++) {
-        out[k] = (struct tl_step){.t = timesteps[k], .t_prev = sampler->previous(s, timesteps, k, n)};
-        ok = make_step(s, sampler, p, k + 1 == n, &out[k], err);
+        out[k] = (struct tl_step){.t_prev = sampler->previous(s, timesteps, k, n)};
+        ok = alpha_step(s, sampler, p, timesteps[k], k + 1 == n, &out[k], err);
     }
     free(timesteps);
     return ok;
+}
+
+/* Whether step k of n of a multistep solver looks back. */
+static bool looks_back(const struct tl_scheduler *s, const struct tl_sampler *sampler, int k, int n)
+{
+    const struct tl_scheduler_config *c = &s->config;
+    if (!sampler->looks_back || c->solver_order < 2 || k == 0) return false;
+    return k + 1 < n || !(c->euler_at_final || !c->final_sigma_min || (c->lower_order_final && n < 15));
+}
+
+static bool plan_sigmas(const struct tl_scheduler *s, const struct tl_sampler *sampler,
+                        const struct tl_plan_params *p, struct tl_step *out, struct tl_err *err)
+{
+    struct tl_sigma_plan plan;
+    int n = p->n_steps;
+    bool ok = tl_sigma_plan_init(&plan, s, sampler, tl_scheduler_karras(s, p), n, err);
+    for (int k = 0; ok && k < n; k++) {
+        double sigma = plan.sigma[k], next = plan.sigma[k + 1];
+        struct tl_sigma_levels at = {
+            .before = looks_back(s, sampler, k, n) ? plan.sigma[k - 1] : 0, .now = sigma, .next = next};
+        out[k] = (struct tl_step){.t = plan.t[k],
+                                  .t_prev = -1,
+                                  .alpha_t = 1 / (1 + sigma * sigma),
+                                  .alpha_s = 1 / (1 + next * next),
+                                  .c_in = 1,
+                                  .start = plan.start};
+        if (sampler->family == TL_FAMILY_EULER) out[k].c_in = 1 / sqrt(sigma * sigma + 1);
+        ok = set_prediction(s->config.prediction, &out[k], err);
+        sampler->sigma_step(&at, &out[k]);
+        if (k + 1 == n && p->last == TL_LAST_ZERO) out[k].sigma = 0;
+        set_sums(&out[k]);
+    }
+    tl_sigma_plan_finish(&plan);
+    return ok;
+}
+
+static const struct tl_sampler *sampler_of(const struct tl_scheduler *s, const struct tl_plan_params *p)
+{
+    return tl_sampler_find(p->sampler ? p->sampler : s->config.sampler);
+}
+
+bool tl_scheduler_karras(const struct tl_scheduler *s, const struct tl_plan_params *p)
+{
+    const struct tl_sampler *sampler = sampler_of(s, p);
+    if (!sampler || !sampler->karras || p->sigmas == TL_SIGMAS_PLAIN) return false;
+    return p->sigmas == TL_SIGMAS_KARRAS || s->config.karras;
+}
+
+bool tl_scheduler_plan(const struct tl_scheduler *s, const struct tl_plan_params *p, struct tl_step *out,
+                       struct tl_err *err)
+{
+    const struct tl_sampler *sampler = sampler_of(s, p);
+    if (!sampler)
+        return tl_err_set(err, TL_USAGE, "there is no sampler %s: see `tiller list samplers`", p->sampler);
+    if (!(p->eta >= 0 && p->eta <= 1)) return tl_err_set(err, TL_USAGE, "eta is %g, expected 0 to 1", p->eta);
+    if (p->sigmas == TL_SIGMAS_KARRAS && !sampler->karras)
+        return tl_err_set(err, TL_USAGE,
+                          "sampler %s has no karras sigmas: euler, dpmpp2m and dpmpp2m_sde have them",
+                          sampler->name);
+    if (p->n_steps < 1 || (size_t)p->n_steps > s->noise.n)
+        return tl_scheduler_timesteps(s, p->n_steps, NULL, err); /* refuses with its message */
+    return sampler->family == TL_FAMILY_ALPHA ? plan_alpha(s, sampler, p, out, err)
+                                              : plan_sigmas(s, sampler, p, out, err);
 }

@@ -24,8 +24,16 @@ static bool allocate(struct tl_walk *w, struct tl_err *err)
     w->noise = malloc(w->dim * sizeof *w->noise);
     w->rows = malloc(row_bytes);
     w->t = malloc(batch * sizeof *w->t);
-    return (w->x && w->model && w->x0 && w->noise && w->rows && w->t) ||
+    bool looks_back = tl_steps_look_back(w->run->steps, w->run->n_steps);
+    w->x0_prev = looks_back ? malloc(bytes) : NULL;
+    return (w->x && w->model && w->x0 && w->noise && w->rows && w->t && (w->x0_prev || !looks_back)) ||
            tl_err_set(err, TL_FAIL, "out of memory for %zu samples", w->n);
+}
+
+/* out may be x. A factor of 1 keeps every bit. */
+static void scale(const float *x, double by, size_t n, float *out)
+{
+    for (size_t i = 0; i < n; i++) out[i] = (float)(by * (double)x[i]);
 }
 
 bool tl_walk_begin(struct tl_walk *w, const struct tl_sampler_run *r, size_t first, size_t n,
@@ -49,6 +57,7 @@ bool tl_walk_begin(struct tl_walk *w, const struct tl_sampler_run *r, size_t fir
             memcpy(w->x + i * w->dim, r->initial + (first + i) * w->dim, w->dim * sizeof(float));
         else
             tl_latents_initial(r->seed, number_of(w, i), w->dim, w->x + i * w->dim);
+    if (r->n_steps > 0) scale(w->x, r->steps[0].start, n * w->dim, w->x);
     return true;
 }
 
@@ -58,6 +67,7 @@ void tl_walk_finish(struct tl_walk *w)
     free(w->x);
     free(w->model);
     free(w->x0);
+    free(w->x0_prev);
     free(w->noise);
     free(w->rows);
     free(w->t);
@@ -94,13 +104,18 @@ static bool network_run(struct tl_walk *w, size_t at, size_t m, struct tl_err *e
 {
     const struct tl_sampler_run *r = w->run;
     size_t batch = (size_t)r->batch, bytes = w->dim * sizeof(float);
+    double c_in = r->steps[w->k].c_in;
     const float *in = w->x + at * w->dim;
     float *out = w->model + at * w->dim;
     set_conditions(w, at, m);
+    if (c_in != 1) {
+        scale(in, c_in, m * w->dim, w->rows);
+        in = w->rows;
+    }
     if (m == batch)
         return tl_denoiser_run(r->denoiser, r->weights, in, w->t, &w->conditions.condition, r->guidance, out,
                                err);
-    memcpy(w->rows, in, m * bytes);
+    if (in != w->rows) memcpy(w->rows, in, m * bytes);
     for (size_t i = m; i < batch; i++) memcpy(w->rows + i * w->dim, in + (m - 1) * w->dim, bytes);
     if (!tl_denoiser_run(r->denoiser, r->weights, w->rows, w->t, &w->conditions.condition, r->guidance,
                          w->rows, err))
@@ -121,7 +136,7 @@ bool tl_walk_predict(struct tl_walk *w, struct tl_err *err)
     }
     if (!all_finite(w->model, w->n * w->dim))
         return tl_err_set(err, TL_NUMERIC,
-                          "the denoiser gave a value that is not finite at step %zu of %zu (timestep %d)",
+                          "the denoiser gave a value that is not finite at step %zu of %zu (timestep %g)",
                           w->k + 1, r->n_steps, s->t);
     for (size_t i = 0; i < w->n * w->dim; i++)
         w->x0[i] = (float)tl_step_x0_at(s, (double)w->x[i], (double)w->model[i]);
@@ -140,6 +155,7 @@ static void gather(struct tl_walk *w, float *array, const size_t *ancestors)
 void tl_walk_gather(struct tl_walk *w, const size_t *ancestors)
 {
     gather(w, w->x, ancestors);
+    if (w->x0_prev && w->k > 0) gather(w, w->x0_prev, ancestors);
     if (!w->predicted) return;
     gather(w, w->model, ancestors);
     gather(w, w->x0, ancestors);
@@ -178,14 +194,16 @@ bool tl_walk_advance(struct tl_walk *w, const float *shift, double *out_log_prob
         double ratio = 0;
         if (s->sigma > 0)
             tl_latents_step_noise(w->run->seed, number_of(w, i), (uint32_t)w->k, w->dim, w->noise);
-        tl_step_apply(s, x, w->model + i * w->dim, s->sigma > 0 ? w->noise : NULL, w->dim, x, NULL);
+        tl_step_apply_after(s, x, w->model + i * w->dim, w->x0_prev ? w->x0_prev + i * w->dim : NULL,
+                            s->sigma > 0 ? w->noise : NULL, w->dim, x);
         if (shift) ratio = add_shift(shift + i * w->dim, w->dim, s->sigma, x, w->noise);
         if (out_log_ratio) out_log_ratio[i] = ratio;
         if (out_log_prob) out_log_prob[i] = s->sigma > 0 ? log_density(w->noise, w->dim, s->sigma) : 0;
     }
+    if (w->x0_prev) memcpy(w->x0_prev, w->x0, w->n * w->dim * sizeof(float));
     w->predicted = false;
     w->k++;
     return all_finite(w->x, w->n * w->dim) ||
-           tl_err_set(err, TL_NUMERIC, "a sample is not finite after step %zu of %zu (timestep %d)", w->k,
+           tl_err_set(err, TL_NUMERIC, "a sample is not finite after step %zu of %zu (timestep %g)", w->k,
                       w->run->n_steps, s->t);
 }

@@ -11,7 +11,10 @@
  *
  * All samples stand at the same step; the network sees them in runs of run->batch. Noise is keyed by the
  * sample's number and the step, never by what stands in its place: a sample's way without gathers is that of
- * any batch, and copies of one sample part with the next step's noise. Not thread-safe. */
+ * any batch, and copies of one sample part with the next step's noise. Not thread-safe.
+ *
+ * x is what the sampler walks in (sampler_step.h): the network is shown c_in x, and noise that a sample
+ * starts from or is given is multiplied by the first step's `start`. */
 #ifndef TL_SAMPLE_WALK_H
 #define TL_SAMPLE_WALK_H
 
@@ -24,8 +27,9 @@ struct tl_walk {
     float *x;                         /* [n][dim] before step k */
     float *model;   /* [n][dim] the network's output at x, guidance applied; after predict */
     float *x0;      /* [n][dim] the clean sample that this output predicts (clipped where the step clips) */
+    float *x0_prev; /* [n][dim] x0 of the step before; NULL where no step looks back */
     float *noise;   /* [dim]: scratch */
-    float *rows;    /* scratch of gather and of short network runs */
+    float *rows;    /* scratch of gather and of network runs */
     float *t;       /* [batch] */
     bool predicted; /* model and x0 belong to x */
     struct tl_condition_rows conditions;
@@ -36,7 +40,7 @@ bool tl_walk_begin(struct tl_walk *walk, const struct tl_sampler_run *run, size_
                    struct tl_err *err);
 void tl_walk_finish(struct tl_walk *walk);
 
-/* Runs the network at x, once per step. TL_NUMERIC where an output is not finite. */
+/* Runs the network at c_in x, once per step. TL_NUMERIC where an output is not finite. */
 bool tl_walk_predict(struct tl_walk *walk, struct tl_err *err);
 
 /* Sample i becomes a copy of what sample ancestors[i] was, in every piece of state; ancestors [n], any

@@ -352,12 +352,12 @@ static void test_trajectory(void **state)
 static void test_sampler_table(void **state)
 {
     (void)state;
-    assert_true(tl_n_samplers == 2);
+    assert_true(tl_n_samplers == 6);
     for (size_t i = 0; i < tl_n_samplers; i++) {
         assert_ptr_equal(tl_sampler_find(tl_samplers[i].name), &tl_samplers[i]);
-        assert_true(strlen(tl_samplers[i].help) > 10);
+        assert_true(strlen(tl_samplers[i].help) > 10 && strlen(tl_samplers[i].title) > 3);
     }
-    assert_null(tl_sampler_find("euler"));
+    assert_null(tl_sampler_find("heun"));
 }
 
 int main(void)
