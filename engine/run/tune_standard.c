@@ -1,9 +1,9 @@
 /* The scale of each reward of a sum, from samples of the untouched model. */
-#include <math.h>
 #include <stdlib.h>
 
 #include <tiller/interrupt.h>
 
+#include "run/reward_standards.h"
 #include "run/tune.h"
 
 enum { SAMPLES = 256, FIRST = 1 << 29 };
@@ -63,33 +63,6 @@ static bool score_untouched(struct tl_tune *r, const struct unscaled *sets, size
     return ok;
 }
 
-static bool keep(struct tl_tune *r, const struct tl_reward_set *set, const char *key, struct tl_err *err)
-{
-    const struct tl_reward_standard *s = tl_reward_set_standards(set);
-    cJSON *list = cJSON_CreateArray();
-    for (size_t k = 0; k < tl_reward_set_count(set); k++)
-        cJSON_AddItemToArray(list, cJSON_CreateDoubleArray((const double[]){s[k].mean, s[k].deviation}, 2));
-    return tl_run_folder_note(r->t.folder, key, list, err);
-}
-
-/* The numbers of the beginning. */
-static bool recall(struct tl_reward_set *set, const cJSON *list, struct tl_err *err)
-{
-    size_t parts = tl_reward_set_count(set);
-    struct tl_reward_standard *s = calloc(parts, sizeof *s);
-    bool ok = s && cJSON_GetArraySize(list) == (int)parts;
-    for (size_t k = 0; ok && k < parts; k++) {
-        const cJSON *pair = cJSON_GetArrayItem(list, (int)k), *mean = cJSON_GetArrayItem(pair, 0),
-                    *deviation = cJSON_GetArrayItem(pair, 1);
-        ok = cJSON_IsNumber(mean) && cJSON_IsNumber(deviation) && isfinite(mean->valuedouble) &&
-             deviation->valuedouble > 0;
-        if (ok) s[k] = (struct tl_reward_standard){mean->valuedouble, deviation->valuedouble};
-    }
-    ok = ok && tl_reward_set_standardise(set, s, err);
-    free(s);
-    return ok;
-}
-
 bool tl_tune_standardise(struct tl_tune *r, struct tl_err *err)
 {
     const struct unscaled all[2] = {{r->reward, "reward_standards", NULL},
@@ -102,7 +75,7 @@ bool tl_tune_standardise(struct tl_tune *r, struct tl_err *err)
         if (!all[k].set || !tl_reward_set_needs_standard(all[k].set)) continue;
         const cJSON *list = tl_json_get(about, all[k].key);
         if (list || r->untouched_read) {
-            ok = recall(all[k].set, list, err) ||
+            ok = tl_reward_standards_recall(all[k].set, list, err) ||
                  tl_err_set(err, TL_BAD_INPUT, "run.json has no %s for these rewards", all[k].key);
             continue;
         }
@@ -113,7 +86,7 @@ bool tl_tune_standardise(struct tl_tune *r, struct tl_err *err)
     ok = ok && (n == 0 || score_untouched(r, sets, n, err));
     for (size_t k = 0; ok && k < n; k++)
         ok = tl_reward_set_measure(sets[k].set, sets[k].scores, SAMPLES, err) &&
-             keep(r, sets[k].set, sets[k].key, err);
+             tl_run_folder_note(r->t.folder, sets[k].key, tl_reward_standards_json(sets[k].set), err);
     for (size_t k = 0; k < n; k++) free(sets[k].scores);
     cJSON_Delete(about);
     return ok;

@@ -1,0 +1,221 @@
+/* What a steered run keeps of a group, and what a resume finds: pictures first, then the group's line of
+ * steer.jsonl. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/file.h"
+#include "run/steer_parts.h"
+
+enum { SHOWN = 8 }; /* groups whose scored steps are kept for the report */
+
+static bool out_path(const struct tl_steer *s, const char *name, struct tl_str *path, struct tl_err *err)
+{
+    tl_path_join(path, s->p->sample.out, name);
+    return !path->failed || tl_err_set(err, TL_FAIL, "out of memory");
+}
+
+/* ---- pictures ---- */
+
+/* What a particle says of itself in the PNG. */
+static cJSON *about(const struct tl_steer *s, const cJSON *line, size_t j)
+{
+    const struct tl_steer_params *p = s->p;
+    cJSON *o = cJSON_CreateObject(), *specs = cJSON_AddArrayToObject(o, "rewards");
+    for (size_t i = 0; i < p->reward.n; i++)
+        cJSON_AddItemToArray(specs, cJSON_CreateString(p->reward.items[i]));
+    cJSON_AddNumberToObject(o, "particles", (double)s->k);
+    cJSON_AddNumberToObject(o, "particle", (double)j);
+    cJSON_AddNumberToObject(o, "lambda", p->lambda);
+    cJSON_AddStringToObject(o, "potential", s->potential->name);
+    cJSON_AddStringToObject(o, "resample", s->resampler->name);
+    cJSON_AddNumberToObject(o, "ess", p->ess);
+    cJSON_AddNumberToObject(o, "every", p->every);
+    cJSON_AddNumberToObject(o, "from", p->from);
+    cJSON_AddNumberToObject(o, "to", p->to);
+    cJSON_AddNumberToObject(o, "draws", p->draws);
+    cJSON_AddNumberToObject(o, "guide", p->guide);
+    static const char *const lists[][2] = {
+        {"rewards", "reward"}, {"log_weights", "log_weight"}, {"weights", "weight"}};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        const cJSON *x = cJSON_GetArrayItem(tl_json_get(line, lists[i][0]), (int)j);
+        if (x) cJSON_AddNumberToObject(o, lists[i][1], x->valuedouble);
+    }
+    return o;
+}
+
+static bool save_picture(const struct tl_steer *s, size_t group, size_t j, const cJSON *line,
+                         const uint8_t *px, struct tl_err *err)
+{
+    const struct tl_steer_params *p = s->p;
+    size_t i = group * s->k + j;
+    struct tl_image image = {
+        .width = s->model.width, .height = s->model.height, .channels = 3, .px = (uint8_t *)(uintptr_t)px};
+    struct tl_sample_texts texts;
+    struct tl_str path = {0};
+    char name[32], best[40], words[128];
+    cJSON *json = about(s, line, j);
+    snprintf(words, sizeof words, "Steering: %s, Particles: %zu, Lambda: %g, Reward: %g", s->potential->name,
+             s->k, p->lambda, cJSON_GetNumberValue(tl_json_get(json, "reward")));
+    const struct tl_sample_more more = {words, "steer", json};
+    tl_sample_file_name(&s->settings, i, name);
+    bool ok = (json || tl_err_set(err, TL_FAIL, "out of memory")) &&
+              tl_sample_texts_make(&s->settings, i, &more, &texts, err);
+    ok = ok && out_path(s, name, &path, err) && tl_image_save_png(path.data, &image, texts.texts, 2, err);
+    if (ok && (size_t)cJSON_GetNumberValue(tl_json_get(line, "best")) == j) {
+        snprintf(best, sizeof best, "best/%s", name);
+        ok = out_path(s, best, &path, err) && tl_image_save_png(path.data, &image, texts.texts, 2, err);
+    }
+    if (json) tl_sample_texts_finish(&texts);
+    tl_str_finish(&path);
+    cJSON_Delete(json);
+    return ok;
+}
+
+/* ---- the line ---- */
+
+static bool append(struct tl_steer *s, const cJSON *line, struct tl_err *err)
+{
+    char *text = tl_json_print(line, false, err);
+    struct tl_str whole = {0};
+    if (!text) return tl_err_set(err, TL_FAIL, "out of memory");
+    tl_str_printf(&whole, "%s\n", text);
+    free(text);
+    bool ok = !whole.failed || tl_err_set(err, TL_FAIL, "out of memory");
+    size_t done = 0;
+    while (ok && done < whole.len) {
+        ssize_t n = write(s->log, whole.data + done, whole.len - done);
+        if (n < 0 && errno == EINTR) continue;
+        ok = n >= 0;
+        done += ok ? (size_t)n : 0;
+    }
+    if (!ok || fsync(s->log) != 0) {
+        int reason = errno;
+        ok = tl_err_set(err, TL_OUTPUT, "%s/steer.jsonl: cannot write: %s%s", s->p->sample.out,
+                        strerror(reason), tl_file_advice(reason));
+    }
+    tl_str_finish(&whole);
+    return ok;
+}
+
+bool tl_steer_keep(struct tl_steer *s, size_t group, cJSON *line, const uint8_t *rgb, struct tl_err *err)
+{
+    enum tl_steer_work before = s->work;
+    bool ok = true;
+    tl_steer_begin_work(s, TL_STEER_FILES);
+    for (size_t j = 0; ok && j < s->k; j++)
+        ok = save_picture(s, group, j, line, rgb + j * s->model.bytes, err);
+    ok = ok && append(s, line, err);
+    tl_steer_begin_work(s, before);
+    if (ok) {
+        s->lines[group] = line;
+        s->n_finished++;
+    } else {
+        cJSON_Delete(line);
+    }
+    return ok;
+}
+
+/* ---- what is there ---- */
+
+static bool has_list(const cJSON *line, const char *key, size_t n)
+{
+    const cJSON *list = tl_json_get(line, key), *x;
+    if (!cJSON_IsArray(list) || (size_t)cJSON_GetArraySize(list) != n) return false;
+    cJSON_ArrayForEach(x, list)
+    {
+        if (!cJSON_IsNumber(x)) return false;
+    }
+    return true;
+}
+
+static bool take_line(struct tl_steer *s, cJSON *line, struct tl_err *err)
+{
+    int64_t group, best;
+    const char *prompt;
+    bool ok = tl_json_int(line, "group", -1, &group, err) && tl_json_int(line, "best", -1, &best, err) &&
+              tl_json_string(line, "prompt", "", &prompt, err);
+    ok = ok && group >= 0 && (size_t)group < s->n_groups && best >= 0 && (size_t)best < s->k &&
+         strcmp(prompt, s->inputs.prompts[group].text) == 0 && has_list(line, "rewards", s->k) &&
+         has_list(line, "weights", s->k) && has_list(line, "log_weights", s->k) && !s->lines[group];
+    if (!ok) return tl_err_set(err, TL_BAD_INPUT, "the line is not one of this run");
+    s->lines[group] = line;
+    s->n_finished++;
+    return true;
+}
+
+/* Whole lines of the file; *out_whole: bytes up to the end of the last. */
+static bool take_lines(struct tl_steer *s, const char *text, size_t n, size_t *out_whole, struct tl_err *err)
+{
+    size_t number = 0;
+    *out_whole = 0;
+    for (const char *end; (end = memchr(text + *out_whole, '\n', n - *out_whole));) {
+        const char *at = text + *out_whole;
+        cJSON *line = tl_json_parse(at, (size_t)(end - at), "line", err);
+        number++;
+        if (!line || !take_line(s, line, err)) {
+            cJSON_Delete(line);
+            return tl_err_add(err, "%s/steer.jsonl:%zu", s->p->sample.out, number);
+        }
+        *out_whole = (size_t)(end - text) + 1;
+    }
+    return true;
+}
+
+static bool open_log(struct tl_steer *s, const char *path, size_t whole, struct tl_err *err)
+{
+    s->log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (s->log >= 0 && ftruncate(s->log, (off_t)whole) == 0) return true;
+    int reason = errno;
+    return tl_err_set(err, TL_OUTPUT, "%s: cannot open: %s%s", path, strerror(reason),
+                      tl_file_advice(reason));
+}
+
+bool tl_steer_recall(struct tl_steer *s, struct tl_err *err)
+{
+    struct tl_str path = {0};
+    size_t n = 0, whole = 0;
+    bool ok = out_path(s, "best", &path, err) && tl_file_make_folder(path.data, err) &&
+              out_path(s, "steer.jsonl", &path, err);
+    if (ok && s->t.folder->begun && tl_file_exists(path.data)) {
+        char *text = (char *)tl_file_read(path.data, (size_t)1 << 32, &n, err);
+        ok = text && take_lines(s, text, n, &whole, err);
+        free(text);
+    }
+    s->n_kept = s->n_finished;
+    ok = ok && open_log(s, path.data, whole, err);
+    tl_str_finish(&path);
+    return ok;
+}
+
+/* ---- the report's strips ---- */
+
+bool tl_steer_keep_step(struct tl_steer *s, size_t group, size_t step, const float *x0, struct tl_err *err)
+{
+    const struct tl_sample_model *m = &s->model;
+    if (!s->p->report || group >= SHOWN || s->lines[group]) return true;
+    enum tl_steer_work before = s->work;
+    tl_steer_begin_work(s, TL_STEER_FILES);
+    struct tl_image strip = {0};
+    struct tl_str path = {0};
+    char name[48];
+    uint8_t *rgb = malloc(s->k * m->bytes);
+    snprintf(name, sizeof name, "steps/%04zu-%03zu.png", group, step);
+    bool ok = (rgb || tl_err_set(err, TL_FAIL, "out of memory")) &&
+              tl_image_init(&strip, (int)s->k * m->width, m->height, 3, err) &&
+              tl_latent_codec_decode(m->codec, x0, s->k, m->h, m->w, NULL, rgb, err);
+    size_t row = (size_t)m->width * 3;
+    for (size_t j = 0; ok && j < s->k; j++)
+        for (size_t y = 0; y < (size_t)m->height; y++)
+            memcpy(strip.px + (y * s->k + j) * row, rgb + j * m->bytes + y * row, row);
+    ok = ok && out_path(s, "steps", &path, err) && tl_file_make_folder(path.data, err) &&
+         out_path(s, name, &path, err) && tl_image_save_png(path.data, &strip, NULL, 0, err);
+    free(rgb);
+    tl_image_finish(&strip);
+    tl_str_finish(&path);
+    tl_steer_begin_work(s, before);
+    return ok;
+}

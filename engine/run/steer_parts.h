@@ -1,0 +1,128 @@
+/* The parts of the `steer` job.
+ *
+ *     steer_options   the table, and what is refused without the model
+ *     steer_open      folder, model, rewards, and what is refused with them
+ *     steer_standard  the scale of several rewards, from plain samples
+ *     steer_job       the door: groups, a few at a time
+ *     steer_walk      groups that walk the sampler together: score, weigh, resample, step
+ *     steer_score     samples to rewards
+ *     steer_keep      a finished group's files, steer.jsonl and what a resume finds there
+ *     steer_output    what is made from the lines of all groups: metadata, steer.json
+ *     steer_summary   totals, and the report for people */
+#ifndef TL_RUN_STEER_PARTS_H
+#define TL_RUN_STEER_PARTS_H
+
+#include <tiller/reward.h>
+#include <tiller/steer.h>
+
+#include "algo/potential.h"
+#include "algo/smc.h"
+#include "io/json.h"
+#include "run/progress.h"
+#include "run/sample_model.h"
+#include "run/train_methods.h"
+
+/* Where time goes. Overhead is all but the first two. */
+enum tl_steer_work {
+    TL_STEER_NETWORK,
+    TL_STEER_REWARDS,   /* decoding and scoring */
+    TL_STEER_SAMPLER,   /* noise, steps, encoding of prompts: what a plain sampler does, too */
+    TL_STEER_PARTICLES, /* weighing, resampling, copying, what is noted of it */
+    TL_STEER_FILES,
+    TL_STEER_WORKS,
+};
+
+struct tl_steer {
+    const struct tl_job *job;
+    const struct tl_steer_params *p; /* own */
+    struct tl_steer_params own;
+    struct tl_training t; /* device and folder */
+    struct tl_sample_inputs inputs;
+    struct tl_sample_settings settings;
+    struct tl_sample_model model;
+    struct tl_reward_set *reward;
+    const struct tl_potential *potential;
+    const struct tl_resampler *resampler;
+    size_t k, n_groups;        /* particles of a group; prompts */
+    size_t together;           /* groups that walk at a time, at most */
+    bool *scored;              /* [steps] */
+    size_t n_scored;           /* steps */
+    char *command;             /* that the pictures tell: of the run's beginning; owned, may be NULL */
+    cJSON **lines;             /* [n_groups] of steer.jsonl, NULL where a group is not finished; owned */
+    size_t n_finished, n_kept; /* groups: in all; that a resume found finished */
+    size_t n_drawn;            /* samples of this call */
+    int log;                   /* file descriptor of steer.jsonl, or -1 */
+    enum tl_steer_work work;   /* what is going on, since: */
+    double since;
+    double seconds[TL_STEER_WORKS];
+    struct tl_progress_meter meter;
+    double last_reward, last_ess; /* of the last scored step, means; for the progress line */
+    bool has_last;
+};
+
+/* From now on the time is this work's. */
+void tl_steer_begin_work(struct tl_steer *s, enum tl_steer_work work);
+
+/* ---- steer_options.c ---- */
+/* Finds potential and resampler. */
+bool tl_steer_check(struct tl_steer *s, struct tl_err *err);
+
+/* ---- steer_open.c ---- */
+bool tl_steer_open(struct tl_steer *s, const struct tl_options *options, struct tl_err *err);
+void tl_steer_close(struct tl_steer *s);
+/* Whether intermediate rewards change anything. */
+bool tl_steer_looks(const struct tl_steer *s);
+
+/* ---- steer_standard.c ---- */
+/* Gives the rewards their scale where they need one: measured, or what run.json keeps. */
+bool tl_steer_standardise(struct tl_steer *s, struct tl_err *err);
+
+/* ---- steer_score.c ---- */
+/* Samples of the run on their way, or at its end. */
+struct tl_steer_look {
+    const float *x0;         /* [n][h,w,c] the clean samples, predicted or final */
+    size_t first, n;         /* pictures first .. first + n - 1 of the run */
+    size_t step;             /* that predicted them; the number of steps: they are final */
+    const uint32_t *numbers; /* [n] */
+};
+/* out_total [n]; out_parts [n][parts], out_rgb [n][height][width][3] (either may be NULL). Each intermediate
+ * reward is that of `draws` draws where more than one is asked for: parts then are their means, rgb the last.
+ * Errors name particle, prompt and step. */
+bool tl_steer_score(struct tl_steer *s, const struct tl_steer_look *look, double *out_total,
+                    double *out_parts, uint8_t *out_rgb, struct tl_err *err);
+/* Rewards that one sample costs on its whole way. */
+size_t tl_steer_reward_evaluations(const struct tl_steer *s);
+
+/* ---- steer_walk.c ---- */
+/* Groups first .. first + n - 1 from noise to files; those that have a line already are not written again. */
+bool tl_steer_walk(struct tl_steer *s, size_t first, size_t n, struct tl_err *err);
+
+/* ---- steer_keep.c ---- */
+/* What is finished in the folder: opens steer.jsonl, cuts off what is no whole line. */
+bool tl_steer_recall(struct tl_steer *s, struct tl_err *err);
+/* Pictures of a group, then its line, which is taken over. rgb [k][height][width][3]. */
+bool tl_steer_keep(struct tl_steer *s, size_t group, cJSON *line, const uint8_t *rgb, struct tl_err *err);
+/* steps/GGGG-III.png. x0 [k][h,w,c]; nothing where no report is asked for, or not of this group. */
+bool tl_steer_keep_step(struct tl_steer *s, size_t group, size_t step, const float *x0, struct tl_err *err);
+
+/* ---- steer_output.c ---- */
+/* metadata.jsonl of the folder and of best/, from the lines. */
+bool tl_steer_write_metadata(const struct tl_steer *s, struct tl_err *err);
+/* Adds this call's times to run.json's. */
+bool tl_steer_note_seconds(struct tl_steer *s, struct tl_err *err);
+/* steer.json and the report. */
+char *tl_steer_finish(struct tl_steer *s, struct tl_err *err);
+
+/* ---- steer_summary.c ---- */
+struct tl_steer_totals {
+    size_t prompts, pictures;
+    double reward_mean, reward_weighted, reward_best; /* means over prompts */
+    double log_z;                                     /* mean over prompts */
+    size_t events, resampled;
+    double ess, unique,
+        survivors; /* means: over events; over resamplings; starts that are left of a prompt */
+    double network_evaluations, reward_evaluations;
+};
+void tl_steer_sum_up(const struct tl_steer *s, struct tl_steer_totals *out);
+
+#endif

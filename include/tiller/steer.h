@@ -1,0 +1,55 @@
+/* Steered samples: what `tiller steer` does. No training: k particles of a prompt walk the sampler together,
+ * are scored on the way by a reward of the clean sample that the network predicts, and the promising ones
+ * take the others' places (Feynman-Kac steering).
+ *
+ * A prompt is a group; particles of different prompts never mix. Particle j of prompt p is picture p k + j of
+ * the run, and draws the noise that `tiller sample -n k` draws for it: with one particle, lambda 0 or the
+ * potential "none" the pictures are those of `sample`. What a group becomes depends on neither the batch nor
+ * the other groups (to the rounding of the device's products). A step i, from 0, is scored before the
+ * network's prediction there is used.
+ *
+ * The folder:
+ *     00000.png ...      all particles, none resampled at the end: picture and weight belong together
+ *     metadata.jsonl     a row a picture: file_name, prompt, seed, number, group, particle, reward,
+ *                        log_weight, weight, best, and the members of the prompt's own row
+ *     best/              the particle with the largest reward of each prompt, under the same names, with
+ *                        rows of its own
+ *     steer.jsonl        a line a finished prompt: rewards, weights, log Z, what was resampled when
+ *     steer.json         settings, totals and those lines (schema "tiller.steer/1")
+ *     config.json run.json run.lock    as of any run
+ *     steps/GGGG-III.png with `report`: what the particles of the first prompts were predicted to become at
+ *                        scored step III, side by side
+ * A prompt's line is written when its pictures are whole, so a run that was ended goes on (`resume`) with the
+ * prompts that have none, and ends with the same bytes but for times. */
+#ifndef TILLER_STEER_H
+#define TILLER_STEER_H
+
+#include <tiller/sample.h>
+
+struct tl_steer_params {
+    struct tl_sample_params sample; /* n: particles a prompt. save_latents is not looked at */
+    const char *method;             /* "steer": what the folder's config.json is of */
+    struct tl_strings reward;       /* NAME[:ARG][@WEIGHT] (tiller/reward.h) */
+    bool raw_rewards;               /* sum several without standardising */
+    int standardise;                /* plain samples that give several rewards their scale */
+    double lambda;                  /* strength, in units of the (standardised) reward */
+    const char *potential;          /* diff, max, sum, immediate, none */
+    const char *resample;           /* systematic, stratified, residual, multinomial, ssp */
+    double ess;                     /* resample where the effective sample size is below this share of k */
+    int every;                      /* score each so many steps, */
+    double from, to;                /* from step ceil(from n) to floor(to n) of n */
+    int draws;                      /* x_0 that are drawn for one intermediate reward; 1: the prediction */
+    double guide;                   /* strength of the gradient in the proposal; 0: none */
+    bool report, resume;
+    bool json; /* the report as JSON: steer.json */
+};
+
+extern const struct tl_option tl_steer_options[]; /* fills the params; not `json` */
+
+/* `options` is bound to params: it is what config.json records, and what a resumed run is compared with. A
+ * report that the caller frees. *out_whole as of tl_sample. Codes: TL_USAGE, TL_BAD_INPUT, TL_OUTPUT,
+ * TL_DEVICE, TL_NUMERIC, TL_PLUGIN, TL_BUSY; TL_INTERRUPTED with the finished prompts kept. */
+char *tl_steer(const struct tl_steer_params *params, const struct tl_options *options,
+               const struct tl_job *job, bool *out_whole, struct tl_err *err);
+
+#endif
