@@ -1,5 +1,6 @@
 #include "sample/scheduler_config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,9 +21,9 @@ static const struct class_defaults {
     {"DDPMScheduler", "ddpm", true, true, "leading", 1e-4, 0.02, "linear"},
     {"PNDMScheduler", NULL, false, false, "leading", 1e-4, 0.02, "linear"},
     {"LCMScheduler", NULL, false, true, "leading", 0.00085, 0.012, "scaled_linear"},
-    {"EulerDiscreteScheduler", NULL, false, true, "linspace", 1e-4, 0.02, "linear"},
-    {"EulerAncestralDiscreteScheduler", NULL, false, true, "linspace", 1e-4, 0.02, "linear"},
-    {"DPMSolverMultistepScheduler", NULL, false, true, "linspace", 1e-4, 0.02, "linear"},
+    {"EulerDiscreteScheduler", "euler", false, true, "linspace", 1e-4, 0.02, "linear"},
+    {"EulerAncestralDiscreteScheduler", "euler_a", false, true, "linspace", 1e-4, 0.02, "linear"},
+    {"DPMSolverMultistepScheduler", "dpmpp2m", false, true, "linspace", 1e-4, 0.02, "linear"},
     {"UniPCMultistepScheduler", NULL, false, true, "linspace", 1e-4, 0.02, "linear"},
     {NULL, NULL, false, true, "leading", 1e-4, 0.02, "linear"},
 };
@@ -88,6 +89,7 @@ static bool read_enums(const cJSON *json, const struct class_defaults *d, struct
     out->beta.schedule = (enum tl_beta_schedule)beta;
     out->prediction = (enum tl_prediction)prediction;
     out->spacing = (enum tl_spacing)spacing;
+    out->spacing_unsaid = !tl_json_get(json, "timestep_spacing");
     out->variance = (enum tl_variance)variance;
     return true;
 }
@@ -140,6 +142,72 @@ static bool read_numbers(const cJSON *json, const struct class_defaults *d, stru
     return true;
 }
 
+/* Fields of the Euler and DPM-Solver classes. What they would change that is not supported is written into
+ * unlike [n]: such a scheduler is not what its class's sampler here would be. */
+static bool read_sigmas(const cJSON *json, struct tl_scheduler_config *out, char *unlike, size_t n,
+                        struct tl_err *err)
+{
+    static const struct {
+        const char *key, *known[3]; /* NULL: no such value is known */
+    } texts[] = {
+        {"algorithm_type", {"dpmsolver++", "sde-dpmsolver++"}},
+        {"solver_type", {"midpoint"}},
+        {"interpolation_type", {"linear"}},
+        {"timestep_type", {"discrete"}},
+        {"final_sigmas_type", {"zero", "sigma_min"}},
+    };
+    static const char *const flags[] = {"use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas",
+                                        "use_flow_sigmas"};
+    static const char *const numbers[] = {"sigma_min", "sigma_max"};
+    int64_t order;
+    unlike[0] = 0;
+    if (!tl_json_bool(json, "use_karras_sigmas", false, &out->karras, err) ||
+        !tl_json_bool(json, "lower_order_final", true, &out->lower_order_final, err) ||
+        !tl_json_bool(json, "euler_at_final", false, &out->euler_at_final, err) ||
+        !tl_json_int(json, "solver_order", 2, &order, err) ||
+        !tl_json_double(json, "lambda_min_clipped", -INFINITY, &out->lambda_min_clipped, err))
+        return false;
+    out->solver_order = order == 1 ? 1 : 2;
+    if (order < 1 || order > 2) snprintf(unlike, n, "solver_order %lld", (long long)order);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const char *text;
+        bool known = false;
+        if (!tl_json_string(json, texts[i].key, texts[i].known[0], &text, err)) return false;
+        for (size_t k = 0; k < 3 && texts[i].known[k]; k++) known |= strcmp(text, texts[i].known[k]) == 0;
+        if (!known) snprintf(unlike, n, "%s %.40s", texts[i].key, text);
+        if (strcmp(text, "sigma_min") == 0) out->final_sigma_min = true;
+    }
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        bool on;
+        if (!tl_json_bool(json, flags[i], false, &on, err)) return false;
+        if (on) snprintf(unlike, n, "%s", flags[i]);
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (tl_json_get(json, numbers[i])) snprintf(unlike, n, "%s", numbers[i]);
+    return true;
+}
+
+/* The class's sampler; DDIM, with a warning, where there is none or the config asks more of it. */
+static bool choose_sampler(const cJSON *json, const struct class_defaults *d, struct tl_scheduler_config *out,
+                           struct tl_err *err)
+{
+    char unlike[96];
+    const char *algorithm;
+    if (!read_sigmas(json, out, unlike, sizeof unlike, err) ||
+        !tl_json_string(json, "algorithm_type", "", &algorithm, err))
+        return false;
+    out->sampler = d->sampler;
+    if (d->sampler && strcmp(d->sampler, "dpmpp2m") == 0 && strcmp(algorithm, "sde-dpmsolver++") == 0)
+        out->sampler = "dpmpp2m_sde";
+    bool sigmas = d->sampler && tl_sampler_find(d->sampler)->family != TL_FAMILY_ALPHA;
+    if (d->sampler && !(sigmas && unlike[0])) return true;
+    out->sampler = "ddim";
+    tl_log(TL_LOG_WARN,
+           "scheduler %s%s%s is sampled by DDIM with its fields: pictures will differ from that sampler's",
+           out->class_name, sigmas ? " with " : "", sigmas ? unlike : "");
+    return true;
+}
+
 bool tl_scheduler_config_from_json(const struct cJSON *json, struct tl_arena *arena,
                                    struct tl_scheduler_config *out, struct tl_err *err)
 {
@@ -162,16 +230,11 @@ bool tl_scheduler_config_from_json(const struct cJSON *json, struct tl_arena *ar
         !tl_json_get(json, "trained_betas") && !defaults_of(name)->name)
         return tl_err_set(err, TL_BAD_INPUT, "scheduler %s is not known and its config has no betas", name);
     const struct class_defaults *d = defaults_of(name);
-    out->sampler = d->sampler ? d->sampler : "ddim";
     snprintf(out->class_name, sizeof out->class_name, "%s", name);
     if (!read_numbers(json, d, out, err) || !read_trained_betas(json, arena, &out->beta, err) ||
         !read_enums(json, d, out, err))
         return false;
-    if (!d->sampler)
-        tl_log(TL_LOG_WARN,
-               "scheduler %s is sampled by DDIM with its fields: pictures will differ from that sampler's",
-               name);
-    return true;
+    return choose_sampler(json, d, out, err);
 }
 
 bool tl_scheduler_read(struct tl_scheduler *s, const char *path, struct tl_err *err)

@@ -1,9 +1,11 @@
 /* Reads diffusers' scheduler_config.json into a scheduler.
  *
- * DDPMScheduler and DDIMScheduler are read field by field. Any other class that has betas (PNDM, Euler,
- * DPM-Solver ...) becomes DDIM with its fields and that class's own defaults, and one warning is logged. What
- * would change the numbers and is not supported is refused by name: thresholding, learned variances, other
- * beta schedules, prediction types and spacings, flow matching. */
+ * DDPM, DDIM, EulerDiscrete, EulerAncestralDiscrete and DPMSolverMultistep are read field by field. Any other
+ * class that has betas (PNDM, UniPC ...), and the two last families with what their samplers here have not
+ * (solver_type heun, solver_order 3, dpmsolver without ++, other sigmas than plain and karras), become DDIM
+ * with their fields and that class's own defaults, and one warning is logged. What would change the numbers
+ * of every sampler and is not supported is refused by name: thresholding, learned variances, other beta
+ * schedules, prediction types and spacings, flow matching. */
 #ifndef TL_SAMPLE_SCHEDULER_CONFIG_H
 #define TL_SAMPLE_SCHEDULER_CONFIG_H
 

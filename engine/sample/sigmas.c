@@ -116,10 +116,11 @@ static void set_karras(struct tl_sigma_plan *p, const struct tl_scheduler *s, en
            least = euler ? p->sigma[p->n - 1] : sigma_of(s, 0), rho = 7;
     double from = pow(most, 1 / rho), to = pow(least, 1 / rho);
     bool cosine = s->config.beta.schedule == TL_BETA_SQUAREDCOS_CAP_V2;
+    const double hair = 1e-6; /* of the ends, in float32, so that the first is told n - 2 as in diffusers */
     for (int k = 0; k < p->n; k++) {
         p->sigma[k] = pow(from + (p->n > 1 ? (double)k / (p->n - 1) : 0) * (to - from), rho);
         double t = time_of(s, p->sigma[k]);
-        p->t[k] = euler ? t : cosine ? floor(t) : rint(t);
+        p->t[k] = euler ? t : cosine ? floor(fmax(t - hair, 0)) : rint(t);
     }
 }
 

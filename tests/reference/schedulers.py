@@ -1,17 +1,24 @@
-"""schedulers/ddim.json and ddpm.json: timesteps and every step of DDIM and DDPM, computed by diffusers on float64 samples.
+"""schedulers/*.json: timesteps and every step of diffusers' schedulers.
+
+ddim.json and ddpm.json are computed on float64 samples.
 
 The model is m(x, t) = x/2 + t/2000. diffusers keeps the betas and their products in float32, so agreement is to about
 1e-5. Each case: `config` as in scheduler_config.json, `steps`, `eta` (DDIM), `timesteps`, and one row per step with
 `t`, `prev` (-1: before the first), `std` (of the noise added), `x0` (pred_original_sample), `x` (the new sample).
 `x` starts as "start"; `noise[k]` is what step k draws. DDPM adds no noise at t = 0.
+
+euler.json, euler_a.json, dpmpp2m.json and dpmpp2m_sde.json, on float32 samples as pipelines have them: the model sees
+the scaled sample, m(x, t) = c_in x / 2 + t/2000; "init" is init_noise_sigma, which "start" is multiplied with; a row
+is [t, x0 of 4, x of 4].
 """
 
 import itertools
 import json
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
-from diffusers.schedulers import scheduling_ddpm
+from diffusers import (DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
+                       EulerDiscreteScheduler)
+from diffusers.schedulers import scheduling_ddpm, scheduling_euler_ancestral_discrete
 
 import common
 
@@ -19,6 +26,7 @@ START = torch.tensor([1.0, -0.5, 0.25, 2.0], dtype=torch.float64)
 SD = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
 LINEAR = dict(beta_start=0.0001, beta_end=0.02, beta_schedule="linear", num_train_timesteps=1000)
 COSINE = dict(beta_schedule="squaredcos_cap_v2", num_train_timesteps=1000)
+LONG_NOISE = (torch.randn(20, 4, generator=common.generator(6001), dtype=torch.float64) * 1e4).round() / 1e4
 NOISE = (torch.randn(7, 4, generator=common.generator(6000), dtype=torch.float64) * 1e4).round() / 1e4
 
 
@@ -47,6 +55,33 @@ def cases():
     yield DDPMScheduler, dict(COSINE, clip_sample=True, clip_sample_range=2.0), 5, None
     yield DDPMScheduler, dict(SD, clip_sample=False, rescale_betas_zero_snr=True, timestep_spacing="trailing",
                               prediction_type="v_prediction"), 5, None
+
+
+def sigma_cases(kind, **fixed):
+    """(config, steps) of a class that walks sigmas."""
+    spacing = ("leading", "trailing", "linspace")
+    ancestral, dpm = kind is EulerAncestralDiscreteScheduler, kind is DPMSolverMultistepScheduler
+    kinds = ("epsilon", "v_prediction") if ancestral else ("epsilon", "v_prediction", "sample")
+    for space, what, karras in itertools.product(spacing, kinds, (False,) if ancestral else (False, True)):
+        config = dict(SD, timestep_spacing=space, prediction_type=what, steps_offset=1 if space == "leading" else 0)
+        yield dict(config, **({"use_karras_sigmas": True} if karras else {}), **fixed), 6
+    for space, steps in itertools.product(spacing, (1, 2, 7, 20)):
+        yield dict(LINEAR, timestep_spacing=space, **fixed), steps
+    yield dict(SD, **fixed), 20  # the class's own spacing
+    yield dict(SD, timestep_spacing="trailing", prediction_type="v_prediction", rescale_betas_zero_snr=True, **fixed), 6
+    yield dict(trained_betas=[0.01 * (i + 1) for i in range(10)], num_train_timesteps=10, **fixed), 5
+    yield dict(COSINE, timestep_spacing="leading", **fixed), 6
+    if not ancestral:
+        yield dict(SD, timestep_spacing="trailing", final_sigmas_type="sigma_min", **fixed), 6
+        yield dict(SD, timestep_spacing="trailing", final_sigmas_type="sigma_min", **fixed), 16
+        yield dict(SD, timestep_spacing="trailing", use_karras_sigmas=True, **fixed), 20
+        yield dict(SD, timestep_spacing="leading", final_sigmas_type="sigma_min", use_karras_sigmas=True, **fixed), 6
+    if dpm:
+        yield dict(SD, timestep_spacing="trailing", solver_order=1, **fixed), 6
+        yield dict(SD, final_sigmas_type="sigma_min", lower_order_final=False, **fixed), 6
+        yield dict(SD, final_sigmas_type="sigma_min", euler_at_final=True, **fixed), 16
+        yield dict(COSINE, use_karras_sigmas=True, lambda_min_clipped=-5.1, prediction_type="v_prediction", **fixed), 6
+        yield dict(COSINE, lambda_min_clipped=-5.1, **fixed), 6
 
 
 def model(x, t):
@@ -84,6 +119,30 @@ def trace(kind, config, steps, eta):
     return case | {"timesteps": scheduler.timesteps.tolist(), "rows": rows}
 
 
+def nine(tensor):
+    return [float(f"{v:.9g}") for v in tensor.flatten().tolist()]
+
+
+def sigma_trace(kind, config, steps):
+    scheduler = kind(**config)
+    scheduler.set_timesteps(steps)
+    scheduler.set_begin_index(0)
+    x, rows, extra = START.float() * scheduler.init_noise_sigma, [], {}
+    for k, t in enumerate(scheduler.timesteps):
+        scheduling_euler_ancestral_discrete.randn_tensor = lambda *args, **kwargs: LONG_NOISE[k].float()
+        if config.get("algorithm_type") == "sde-dpmsolver++":
+            extra = {"variance_noise": LONG_NOISE[k]}
+        m = model(scheduler.scale_model_input(x, t), float(t))
+        result = scheduler.step(m, t, x, **extra)
+        x0 = scheduler.model_outputs[-1] if kind is DPMSolverMultistepScheduler else result.pred_original_sample
+        x = result.prev_sample
+        if x.dtype != torch.float32 or not torch.isfinite(x).all():
+            raise SystemExit(f"{config}: step {t} gave {x}")
+        rows.append([float(t)] + nine(x0) + nine(x))
+    init = float(scheduler.init_noise_sigma)
+    return {"config": {"_class_name": kind.__name__, **config}, "steps": steps, "init": init, "rows": rows}
+
+
 def alphas():
     """Cumulative products at a few timesteps, for every schedule of betas."""
     rows = []
@@ -103,6 +162,14 @@ def main():
         text = json.dumps(head, separators=(",", ":"))[:-1] + ',"cases":[\n' + body + "\n]}\n"
         json.loads(text)
         (path / f"{name}.json").write_text(text)
+        print(f"  {name}: {len(traces)} cases")
+    for name, kind, fixed in (("euler", EulerDiscreteScheduler, {}), ("euler_a", EulerAncestralDiscreteScheduler, {}),
+                              ("dpmpp2m", DPMSolverMultistepScheduler, {}),
+                              ("dpmpp2m_sde", DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"})):
+        traces = [sigma_trace(kind, *case) for case in sigma_cases(kind, **fixed)]
+        head = {"start": START.tolist(), "noise": LONG_NOISE.tolist(), "model": "c_in x/2 + t/2000"}
+        body = ",\n".join(json.dumps(case, separators=(",", ":")) for case in traces)
+        (path / f"{name}.json").write_text(json.dumps(head, separators=(",", ":"))[:-1] + ',"cases":[\n' + body + "\n]}\n")
         print(f"  {name}: {len(traces)} cases")
     common.report(path)
 

@@ -70,7 +70,14 @@ static void test_defaults(void **state)
         {"{\"_class_name\": \"DDIMScheduler\"}", "ddim", true, true, TL_SPACING_LEADING, 0},
         {"{\"_class_name\": \"DDPMScheduler\"}", "ddpm", true, true, TL_SPACING_LEADING, 0},
         {"{\"_class_name\": \"PNDMScheduler\"}", "ddim", false, false, TL_SPACING_LEADING, 1},
-        {"{\"_class_name\": \"EulerDiscreteScheduler\"}", "ddim", false, true, TL_SPACING_LINSPACE, 1},
+        {"{\"_class_name\": \"EulerDiscreteScheduler\"}", "euler", false, true, TL_SPACING_LINSPACE, 0},
+        {"{\"_class_name\": \"EulerAncestralDiscreteScheduler\"}", "euler_a", false, true,
+         TL_SPACING_LINSPACE, 0},
+        {"{\"_class_name\": \"DPMSolverMultistepScheduler\"}", "dpmpp2m", false, true, TL_SPACING_LINSPACE,
+         0},
+        {"{\"_class_name\": \"DPMSolverMultistepScheduler\", \"algorithm_type\": \"sde-dpmsolver++\"}",
+         "dpmpp2m_sde", false, true, TL_SPACING_LINSPACE, 0},
+        {"{\"_class_name\": \"UniPCMultistepScheduler\"}", "ddim", false, true, TL_SPACING_LINSPACE, 1},
         {"{\"_class_name\": \"NewScheduler\", " SD_BETAS "}", "ddim", false, true, TL_SPACING_LEADING, 1},
         {"{}", "ddim", true, true, TL_SPACING_LEADING, 0},
     };
@@ -160,12 +167,72 @@ static void test_file(void **state)
     tl_scheduler_finish(&s);
 }
 
+/* What the classes of sigmas may ask beyond their samplers here: DDIM, and the warning names it. */
+static void test_unlike(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } rows[] = {
+        {"{\"_class_name\": \"DPMSolverMultistepScheduler\", \"solver_type\": \"heun\"}",
+         "with solver_type heun"},
+        {"{\"_class_name\": \"DPMSolverMultistepScheduler\", \"solver_order\": 3}", "with solver_order 3"},
+        {"{\"_class_name\": \"DPMSolverMultistepScheduler\", \"algorithm_type\": \"dpmsolver\"}",
+         "with algorithm_type dpmsolver"},
+        {"{\"_class_name\": \"DPMSolverMultistepScheduler\", \"use_lu_lambdas\": true}",
+         "with use_lu_lambdas"},
+        {"{\"_class_name\": \"EulerDiscreteScheduler\", \"use_exponential_sigmas\": true}",
+         "with use_exponential_sigmas"},
+        {"{\"_class_name\": \"EulerDiscreteScheduler\", \"use_beta_sigmas\": true}", "with use_beta_sigmas"},
+        {"{\"_class_name\": \"EulerDiscreteScheduler\", \"interpolation_type\": \"log_linear\"}",
+         "with interpolation_type log_linear"},
+        {"{\"_class_name\": \"EulerDiscreteScheduler\", \"sigma_min\": 0.1}", "with sigma_min"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tl_scheduler s;
+        struct tl_err err = {0};
+        n_warnings = 0;
+        check_ok(parse(rows[i].text, &s, &err), &err);
+        assert_string_equal(s.config.sampler, "ddim");
+        assert_int_equal(n_warnings, 1);
+        if (!strstr(last_warning, rows[i].says)) fail_msg("\"%s\" in \"%s\"", rows[i].says, last_warning);
+        tl_scheduler_finish(&s);
+    }
+}
+
+/* As diffusers writes them, with the fields that it fills in. */
+static void test_sigma_fields(void **state)
+{
+    (void)state;
+    struct tl_scheduler s;
+    struct tl_err err = {0};
+    n_warnings = 0;
+    check_ok(parse("{\"_class_name\": \"DPMSolverMultistepScheduler\", \"algorithm_type\": \"dpmsolver++\", "
+                   "\"solver_order\": 1, \"lower_order_final\": false, \"euler_at_final\": true, "
+                   "\"use_karras_sigmas\": true, \"final_sigmas_type\": \"sigma_min\", "
+                   "\"lambda_min_clipped\": -5.1, \"variance_type\": null, \"use_flow_sigmas\": false, "
+                   "\"flow_shift\": 1.0, \"solver_type\": \"midpoint\", \"sigma_max\": null}",
+                   &s, &err),
+             &err);
+    assert_int_equal(n_warnings, 0);
+    assert_true(s.config.karras && s.config.final_sigma_min && s.config.euler_at_final);
+    assert_true(!s.config.lower_order_final && s.config.solver_order == 1);
+    check_near(s.config.lambda_min_clipped, -5.1, 0);
+    tl_scheduler_finish(&s);
+    check_ok(parse("{\"_class_name\": \"DPMSolverMultistepScheduler\"}", &s, &err), &err);
+    assert_true(!s.config.karras && !s.config.final_sigma_min && !s.config.euler_at_final);
+    assert_true(s.config.lower_order_final && s.config.solver_order == 2);
+    assert_true(s.config.lambda_min_clipped == -INFINITY && s.config.spacing_unsaid);
+    tl_scheduler_finish(&s);
+}
+
 int main(void)
 {
     tl_log_set(on_log, NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sd15),     cmocka_unit_test(test_defaults), cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_file),
+        cmocka_unit_test(test_sd15),         cmocka_unit_test(test_defaults), cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_file),     cmocka_unit_test(test_unlike),
+        cmocka_unit_test(test_sigma_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
