@@ -7,7 +7,8 @@
 #include "base/checked.h"
 #include "base/str.h"
 #include "encoders/encoder_clap.h"
-#include "rewards/clip_memo.h"
+#include "rewards/embed_keep.h"
+#include "rewards/embed_memo.h"
 #include "rewards/shared.h"
 
 /* Sounds whose windows share runs, and that are remembered together. */
@@ -17,31 +18,49 @@ struct tl_clap_encoder {
     struct tl_shared base;
     struct tl_encoder *encoder;
     struct tl_clap_texts *texts;
-    struct tl_clip_memo memo;
+    struct tl_embed_memo memo;
+    struct tl_embed_kept kept;
     size_t dim, rows; /* of one run */
     /* Windows that wait for a full run. */
     size_t n, floats, size; /* size: floats that there is room for in x */
     float *x;               /* [rows][floats] */
-    size_t *owner;          /* [rows]: the item */
-    size_t first;           /* item of the chunk */
-    float *out;             /* [rows][dim] */
-    double *sums;           /* [CHUNK][dim] */
-    size_t counts[CHUNK];
+    struct owner {
+        size_t item, window;
+    } * owner;    /* [rows] */
+    size_t first; /* item of the chunk */
+    float *out;   /* [rows][dim] */
+    struct sound {
+        float *rows; /* [n][dim]; owns */
+        size_t n;
+        bool is_kept;
+    } sounds[CHUNK];
+    double *sum;  /* [dim] */
     float *means; /* [CHUNK][dim] */
 };
 
 /* ---- opening ---- */
 
+static void drop_sounds(struct tl_clap_encoder *e)
+{
+    for (size_t i = 0; i < CHUNK; i++) {
+        free(e->sounds[i].rows);
+        e->sounds[i] = (struct sound){0};
+    }
+    e->n = 0;
+}
+
 static void close_encoder(struct tl_shared *shared)
 {
     struct tl_clap_encoder *e = (struct tl_clap_encoder *)shared;
-    tl_clip_memo_finish(&e->memo);
+    drop_sounds(e);
+    tl_embed_kept_close(&e->kept);
+    tl_embed_memo_finish(&e->memo);
     tl_clap_texts_close(&e->texts);
     tl_encoder_close(&e->encoder);
     free(e->x);
     free(e->owner);
     free(e->out);
-    free(e->sums);
+    free(e->sum);
     free(e->means);
     free(e);
 }
@@ -52,7 +71,9 @@ static bool load(struct tl_clap_encoder *e, const struct tl_reward_env *env, con
     struct tl_str spec = {0};
     tl_str_printf(&spec, "clap:%s%s", folder, settings);
     bool ok = !spec.failed || tl_err_set(err, TL_FAIL, "out of memory");
-    if (ok) e->encoder = tl_encoder_open(&(struct tl_encoder_env){env->device, env->dtype}, spec.data, err);
+    if (ok)
+        e->encoder = tl_encoder_open(&(struct tl_encoder_env){.device = env->device, .dtype = env->dtype},
+                                     spec.data, err);
     tl_str_finish(&spec);
     if (!e->encoder) return false;
     e->dim = tl_encoder_about(e->encoder)->dim;
@@ -61,9 +82,11 @@ static bool load(struct tl_clap_encoder *e, const struct tl_reward_env *env, con
     if (!e->texts) return false;
     e->owner = calloc(e->rows, sizeof *e->owner);
     e->out = calloc(e->rows * e->dim, sizeof *e->out);
-    e->sums = calloc(CHUNK * e->dim, sizeof *e->sums);
+    e->sum = calloc(e->dim, sizeof *e->sum);
     e->means = calloc(CHUNK * e->dim, sizeof *e->means);
-    return (e->owner && e->out && e->sums && e->means) || tl_err_set(err, TL_FAIL, "out of memory");
+    if (!e->owner || !e->out || !e->sum || !e->means) return tl_err_set(err, TL_FAIL, "out of memory");
+    tl_embed_kept_open(&e->kept, env->keep, tl_encoder_about(e->encoder), env->dtype, env->device->name);
+    return true;
 }
 
 static struct tl_shared *open_encoder(const struct tl_reward_env *env, const char *folder,
@@ -111,20 +134,18 @@ double tl_clap_encoder_scale(const struct tl_clap_encoder *e)
 static size_t culprit(const struct tl_clap_encoder *e)
 {
     for (size_t i = 0; i < e->n * e->dim; i++)
-        if (!isfinite(e->out[i])) return e->owner[i / e->dim];
-    return e->owner[0];
+        if (!isfinite(e->out[i])) return e->owner[i / e->dim].item;
+    return e->owner[0].item;
 }
 
-/* Runs the windows that wait, and adds their rows to their sounds' sums. */
+/* Runs the windows that wait, and gives their rows to their sounds. */
 static bool flush(struct tl_clap_encoder *e, const struct tl_reward_item *items, struct tl_err *err)
 {
     if (e->n && !tl_encoder_run(e->encoder, e->x, e->n, e->floats, e->out, err))
         return tl_reward_item_err(items, culprit(e), err);
     for (size_t r = 0; r < e->n; r++) {
-        size_t i = e->owner[r] - e->first;
-        double *sum = e->sums + i * e->dim;
-        for (size_t k = 0; k < e->dim; k++) sum[k] += (double)e->out[r * e->dim + k];
-        e->counts[i]++;
+        float *rows = e->sounds[e->owner[r].item - e->first].rows;
+        memcpy(rows + e->owner[r].window * e->dim, e->out + r * e->dim, e->dim * sizeof *rows);
     }
     e->n = 0;
     return true;
@@ -143,33 +164,50 @@ static bool make_room(struct tl_clap_encoder *e, size_t floats, struct tl_err *e
     return e->x || tl_err_set(err, TL_FAIL, "out of memory");
 }
 
+static bool gather(struct tl_clap_encoder *e, const struct tl_reward_item *items, size_t i,
+                   const struct tl_encoder_windows *w, struct tl_err *err)
+{
+    struct sound *s = &e->sounds[i - e->first];
+    size_t floats;
+    s->rows = tl_checked_mul(w->n, e->dim, &floats) ? calloc(floats + 1, sizeof *s->rows) : NULL;
+    if (!s->rows) return tl_err_set(err, TL_FAIL, "out of memory");
+    s->n = w->n;
+    for (size_t k = 0; k < w->n; k++) {
+        memcpy(e->x + e->n * w->floats, w->x + k * w->floats, w->floats * sizeof *w->x);
+        e->owner[e->n++] = (struct owner){i, k};
+        if (e->n == e->rows && !flush(e, items, err)) return false;
+    }
+    return true;
+}
+
 static bool add_sound(struct tl_clap_encoder *e, const struct tl_reward_item *items, size_t i,
                       struct tl_err *err)
 {
+    struct sound *s = &e->sounds[i - e->first];
     struct tl_sound sound = tl_reward_item_sound(&items[i]);
     struct tl_encoder_windows w = {0};
-    if (!tl_encoder_prepare(e->encoder, &(struct tl_encoder_item){.sound = &sound}, &w, err) ||
-        !make_room(e, w.floats, err)) {
+    s->is_kept = tl_embed_kept_find(&e->kept, &items[i], &s->rows, &s->n);
+    if (s->is_kept) return true;
+    bool ok = sound.samples
+                  ? tl_encoder_prepare(e->encoder, &(struct tl_encoder_item){.sound = &sound}, &w, err)
+                  : tl_embed_kept_lost(err);
+    if (!ok || !make_room(e, w.floats, err)) {
         tl_encoder_windows_finish(&w);
         return tl_reward_item_err(items, i, err);
     }
-    bool ok = true;
-    for (size_t k = 0; ok && k < w.n; k++) {
-        memcpy(e->x + e->n * w.floats, w.x + k * w.floats, w.floats * sizeof *w.x);
-        e->owner[e->n++] = i;
-        if (e->n == e->rows) ok = flush(e, items, err);
-    }
+    ok = gather(e, items, i, &w, err);
     tl_encoder_windows_finish(&w);
     return ok;
 }
 
-/* In double, whose sums do not depend on how windows fell into runs. */
-static void take_mean(const struct tl_clap_encoder *e, size_t i, float *out)
+static void take_mean(const struct tl_clap_encoder *e, const struct sound *s, float *out)
 {
-    const double *sum = e->sums + i * e->dim;
     double squares = 0;
+    memset(e->sum, 0, e->dim * sizeof *e->sum);
+    for (size_t r = 0; r < s->n; r++)
+        for (size_t k = 0; k < e->dim; k++) e->sum[k] += (double)s->rows[r * e->dim + k];
     for (size_t k = 0; k < e->dim; k++) {
-        out[k] = (float)(sum[k] / (double)e->counts[i]);
+        out[k] = (float)(e->sum[k] / (double)s->n);
         squares += (double)out[k] * (double)out[k];
     }
     for (size_t k = 0; k < e->dim; k++) out[k] = (float)((double)out[k] / sqrt(squares));
@@ -180,18 +218,21 @@ static const float *embed_chunk(struct tl_clap_encoder *e, const struct tl_rewar
                                 size_t n, struct tl_err *err)
 {
     char key[65];
-    tl_clip_memo_key(items + first, n, key);
-    const float *known = tl_clip_memo_find(&e->memo, key);
+    tl_embed_memo_key(items + first, n, key);
+    const float *known = tl_embed_memo_find(&e->memo, key);
     if (known) return known;
-    e->n = 0;
+    drop_sounds(e);
     e->first = first;
-    memset(e->counts, 0, sizeof e->counts);
-    memset(e->sums, 0, CHUNK * e->dim * sizeof *e->sums);
     for (size_t i = first; i < first + n; i++)
         if (!add_sound(e, items, i, err)) return NULL;
     if (!flush(e, items, err)) return NULL;
-    for (size_t i = 0; i < n; i++) take_mean(e, i, e->means + i * e->dim);
-    tl_clip_memo_keep(&e->memo, key, e->means, n * e->dim);
+    for (size_t i = 0; i < n; i++) {
+        const struct sound *s = &e->sounds[i];
+        if (!s->is_kept) tl_embed_kept_add(&e->kept, &items[first + i], s->rows, s->n);
+        take_mean(e, s, e->means + i * e->dim);
+    }
+    drop_sounds(e);
+    tl_embed_memo_keep(&e->memo, key, e->means, n * e->dim);
     return e->means;
 }
 
@@ -205,6 +246,11 @@ bool tl_clap_encoder_sounds(struct tl_clap_encoder *e, const struct tl_reward_it
         memcpy(out + i * e->dim, rows, m * e->dim * sizeof *out);
     }
     return true;
+}
+
+bool tl_clap_encoder_knows(const struct tl_clap_encoder *e, const struct tl_reward_item *item)
+{
+    return tl_embed_kept_has(&e->kept, item);
 }
 
 bool tl_clap_encoder_texts(struct tl_clap_encoder *e, const char *const *prompts, size_t n, float *out,

@@ -19,9 +19,12 @@ const struct tl_encoder_about *tl_clap_encoder_about(const struct tl_clap_encode
 double tl_clap_encoder_scale(const struct tl_clap_encoder *encoder);
 
 /* out [n][dim]: the mean over a sound's windows, at unit length again. Windows of several sounds share runs
- * of the tower, which changes no bit. Errors name the item. */
+ * of the tower, and those that are kept (embed_keep.h) cost none, which changes no bit. Errors name the item.
+ */
 bool tl_clap_encoder_sounds(struct tl_clap_encoder *encoder, const struct tl_reward_item *items, size_t n,
                             float *out, struct tl_err *err);
+/* Whether the item's rows are kept. Thread-safe. */
+bool tl_clap_encoder_knows(const struct tl_clap_encoder *encoder, const struct tl_reward_item *item);
 /* out [n][dim] of unit length. */
 bool tl_clap_encoder_texts(struct tl_clap_encoder *encoder, const char *const *prompts, size_t n, float *out,
                            struct tl_err *err);

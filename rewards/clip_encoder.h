@@ -12,9 +12,9 @@
 
 struct tl_clip_encoder;
 
-/* Device borrowed until the last close. torchvision_crop: as struct tl_clip_pixels. */
-struct tl_clip_encoder *tl_clip_encoder_open(struct tl_device *device, const char *folder,
-                                             enum tl_dtype dtype, bool torchvision_crop, struct tl_err *err);
+/* What env names is borrowed until the last close. torchvision_crop: as struct tl_clip_pixels. */
+struct tl_clip_encoder *tl_clip_encoder_open(const struct tl_reward_env *env, const char *folder,
+                                             bool torchvision_crop, struct tl_err *err);
 void tl_clip_encoder_close(struct tl_clip_encoder **encoder);
 
 size_t tl_clip_encoder_dim(const struct tl_clip_encoder *encoder);
@@ -23,12 +23,15 @@ double tl_clip_encoder_scale(const struct tl_clip_encoder *encoder);
 struct tl_store *tl_clip_encoder_store(const struct tl_clip_encoder *encoder);
 /* How pictures become its input, in words. */
 const char *tl_clip_encoder_settings(const struct tl_clip_encoder *encoder);
-/* Of the weights' files; reads them. */
+/* Of the weights' files; reads them where embeddings are not kept. */
 bool tl_clip_encoder_hash(const struct tl_clip_encoder *encoder, char out[65], struct tl_err *err);
 
-/* out [n][dim], of unit length; NaN where an embedding is zero. Errors name the item. */
+/* out [n][dim], of unit length. Items whose rows are kept (embed_keep.h) cost no run, and the bits are a
+ * run's. Errors name the item; TL_NUMERIC for an embedding that is zero or not finite. */
 bool tl_clip_encoder_images(struct tl_clip_encoder *encoder, const struct tl_reward_item *items, size_t n,
                             float *out, struct tl_err *err);
+/* Whether the item's row is kept. Thread-safe. */
+bool tl_clip_encoder_knows(const struct tl_clip_encoder *encoder, const struct tl_reward_item *item);
 /* The tokenizer and the text tower, which a vision model alone does not have: TL_BAD_INPUT. Once before
  * prompts. */
 bool tl_clip_encoder_want_texts(struct tl_clip_encoder *encoder, struct tl_err *err);

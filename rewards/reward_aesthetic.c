@@ -42,7 +42,7 @@ static bool open_into(struct aesthetic *a, const struct tl_reward_env *env, cons
                       struct tl_err *err)
 {
     if (!parse(a, arg, err) || !tl_aesthetic_head_read(a->path, &a->head, err)) return false;
-    a->encoder = tl_clip_encoder_open(env->device, a->folder, env->dtype, false, err);
+    a->encoder = tl_clip_encoder_open(env, a->folder, false, err);
     if (!a->encoder) return false;
     size_t dim = tl_clip_encoder_dim(a->encoder);
     return dim == a->head.dim ||
@@ -125,6 +125,11 @@ static bool aesthetic_embed(struct tl_reward *reward, const struct tl_reward_ite
     return tl_clip_encoder_images(((struct aesthetic *)reward)->encoder, items, n, out, err);
 }
 
+static bool aesthetic_knows(const struct tl_reward *reward, const struct tl_reward_item *item)
+{
+    return tl_clip_encoder_knows(((const struct aesthetic *)reward)->encoder, item);
+}
+
 /* ---- the gradient ---- */
 
 static tl_val aesthetic_build(struct tl_reward *reward, struct tl_graph *g,
@@ -184,6 +189,7 @@ const struct tl_reward_class tl_reward_aesthetic = {
     .about = aesthetic_about,
     .embed_dim = aesthetic_embed_dim,
     .embed = aesthetic_embed,
+    .knows = aesthetic_knows,
     .build = aesthetic_build,
     .feed = aesthetic_feed,
     .store = aesthetic_store,

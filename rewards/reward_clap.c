@@ -104,6 +104,11 @@ static bool clap_embed(struct tl_reward *reward, const struct tl_reward_item *it
     return tl_clap_encoder_sounds(((struct clap *)reward)->encoder, items, n, out, err);
 }
 
+static bool clap_knows(const struct tl_reward *reward, const struct tl_reward_item *item)
+{
+    return tl_clap_encoder_knows(((const struct clap *)reward)->encoder, item);
+}
+
 static bool embed_texts(void *user, const char *const *prompts, size_t n, float *out, struct tl_err *err)
 {
     return tl_clap_encoder_texts(((struct clap *)user)->encoder, prompts, n, out, err);
@@ -143,4 +148,5 @@ const struct tl_reward_class tl_reward_clap = {
     .about = clap_about,
     .embed_dim = clap_embed_dim,
     .embed = clap_embed,
+    .knows = clap_knows,
 };

@@ -77,7 +77,7 @@ static bool parse(struct clip *c, const char *arg, struct tl_err *err)
 static bool open_into(struct clip *c, const struct tl_reward_env *env, const char *arg, struct tl_err *err)
 {
     if (!parse(c, arg, err)) return false;
-    c->encoder = tl_clip_encoder_open(env->device, c->folder, env->dtype, c->flavour->torchvision_crop, err);
+    c->encoder = tl_clip_encoder_open(env, c->folder, c->flavour->torchvision_crop, err);
     if (!c->encoder || !tl_clip_encoder_want_texts(c->encoder, err)) return false;
     c->factor = c->flavour->factor != 0 ? c->flavour->factor : tl_clip_encoder_scale(c->encoder);
     return true;
@@ -177,6 +177,11 @@ static bool clip_embed(struct tl_reward *reward, const struct tl_reward_item *it
     return tl_clip_encoder_images(((struct clip *)reward)->encoder, items, n, out, err);
 }
 
+static bool clip_knows(const struct tl_reward *reward, const struct tl_reward_item *item)
+{
+    return tl_clip_encoder_knows(((const struct clip *)reward)->encoder, item);
+}
+
 /* ---- the gradient ---- */
 
 static tl_val clip_build(struct tl_reward *reward, struct tl_graph *g, const struct tl_reward_fragment *f)
@@ -235,6 +240,7 @@ const struct tl_reward_class tl_reward_clip = {
     .about = clip_about,
     .embed_dim = clip_embed_dim,
     .embed = clip_embed,
+    .knows = clip_knows,
     .build = clip_build,
     .feed = clip_feed,
     .store = clip_store,

@@ -42,7 +42,8 @@ static bool open_part(struct tl_reward_set *s, const struct tl_reward_class *cls
     p->text = text.data; /* moved */
     if (text.failed || !p->text) return tl_err_set(err, TL_FAIL, "out of memory");
     if (cls->info.needs_encoder && !open_device(s, params, err)) return false;
-    const struct tl_reward_env env = {cls->info.needs_encoder ? s->device : NULL, s->dtype};
+    const struct tl_reward_env env = {
+        .device = cls->info.needs_encoder ? s->device : NULL, .dtype = s->dtype, .keep = s->keep};
     p->reward = cls->open(&env, arg, err);
     return p->reward || tl_err_add(err, "reward %s", cls->info.name);
 }
@@ -94,7 +95,7 @@ struct tl_reward_set *tl_reward_set_open_among(const struct tl_reward_class *con
     struct tl_reward_set *s = calloc(1, sizeof *s);
     bool ok = s != NULL;
     if (ok) {
-        *s = (struct tl_reward_set){.raw = params->raw, .device = params->device};
+        *s = (struct tl_reward_set){.raw = params->raw, .device = params->device, .keep = params->keep};
         s->terms = calloc(params->n_specs, sizeof *s->terms);
         ok = s->terms != NULL;
     }
@@ -153,6 +154,16 @@ bool tl_reward_set_needs_prompts(const struct tl_reward_set *set)
     for (size_t k = 0; k < set->n; k++)
         if (set->parts[k].reward->cls->info.needs_prompt) return true;
     return false;
+}
+
+bool tl_reward_set_knows(const struct tl_reward_set *set, const char *sha256)
+{
+    const struct tl_reward_item item = {.sha256 = sha256};
+    for (size_t k = 0; k < set->n; k++) {
+        const struct tl_reward *r = set->parts[k].reward;
+        if (!r->cls->knows || !r->cls->knows(r, &item)) return false;
+    }
+    return true;
 }
 
 struct tl_reward *tl_reward_set_part(struct tl_reward_set *set, size_t k)

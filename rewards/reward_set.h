@@ -30,6 +30,7 @@ struct tl_reward_set {
     struct tl_device *device;            /* what the rewards use; may be NULL */
     struct tl_device *own;               /* the same where the set opened it */
     enum tl_dtype dtype;                 /* of encoders' weights */
+    const struct tl_embed_keep *keep;    /* may be NULL */
 };
 
 /* The weighted sum of one sample's scores, parts [n]. */

@@ -102,8 +102,8 @@ bool tl_reward_check_modality(const struct tl_reward_class *cls, const struct tl
 {
     bool wants_sound = cls->info.modality && strcmp(cls->info.modality, "audio") == 0;
     for (size_t i = 0; i < n; i++) {
-        bool is_sound = items[i].samples != NULL;
-        if (is_sound == wants_sound) continue;
+        bool is_sound = items[i].samples != NULL, is_hash = !items[i].rgb && !is_sound && items[i].sha256;
+        if (is_sound == wants_sound || (is_hash && cls->knows)) continue;
         tl_err_set(err, TL_USAGE, "this is a %s, and %s scores %ss", is_sound ? "sound" : "picture",
                    cls->info.name, wants_sound ? "sound" : "picture");
         return tl_reward_item_err(items, i, err);

@@ -26,8 +26,9 @@ struct tl_reward_fragment {
 
 /* What a reward is opened with. */
 struct tl_reward_env {
-    struct tl_device *device; /* NULL unless info.needs_encoder */
-    enum tl_dtype dtype;      /* what encoders keep their weights in: F32, F16, BF16 */
+    struct tl_device *device;         /* NULL unless info.needs_encoder */
+    enum tl_dtype dtype;              /* what encoders keep their weights in: F32, F16, BF16 */
+    const struct tl_embed_keep *keep; /* NULL: none (embed_keep.h) */
 };
 
 struct tl_combination;
@@ -57,6 +58,8 @@ struct tl_reward_class {
     size_t (*embed_dim)(const struct tl_reward *reward);
     bool (*embed)(struct tl_reward *reward, const struct tl_reward_item *items, size_t n, float *out,
                   struct tl_err *err);
+    /* Optional: whether the item's hash and its prompt are enough for `score`. Thread-safe. */
+    bool (*knows)(const struct tl_reward *reward, const struct tl_reward_item *item);
 
     /* Only with info.has_gradient. build gives scores [N] or TL_NONE with the graph marked; feed writes the
      * fragment's inputs into the planned graph, prompts [N]; store is the weights', NULL where it has none.

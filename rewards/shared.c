@@ -27,7 +27,7 @@ static struct tl_shared *find(const struct tl_shared_class *cls, const struct tl
 {
     for (struct tl_shared *s = all; s; s = s->next)
         if (s->cls == cls && s->env.device == env->device && s->env.dtype == env->dtype &&
-            strcmp(s->key, key) == 0)
+            s->env.keep == env->keep && strcmp(s->key, key) == 0)
             return s;
     return NULL;
 }

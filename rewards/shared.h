@@ -1,5 +1,6 @@
 /* What rewards of one process open once, however many want it: a folder (by its real path) with one choice of
- * settings, on one device in one dtype; say the reward, the held-out one, a head over its encoder.
+ * settings, on one device in one dtype, with one place to keep embeddings; say the reward, the held-out one,
+ * a head over its encoder.
  *
  * Opening and closing are thread-safe; use is not, and all who share a thing share its device's thread. A
  * folder that changes on disk is read anew only after the last user has closed it. */

@@ -54,6 +54,7 @@ struct tl_encoder_about {
 struct tl_encoder_env {
     struct tl_device *device; /* borrowed until close; may be NULL where class.needs_device is false */
     enum tl_dtype dtype;      /* what weights are kept in: F32, F16, BF16 */
+    bool no_hash; /* clip: about.sha256 stays "", for reading a large model once more takes seconds */
 };
 
 struct tl_encoder_class {

@@ -1,12 +1,12 @@
 /* A CLIPModel folder: pictures to projected embeddings of unit length. */
+#include "encoders/encoder_clip.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
-#include "encoders/clip_pixels.h"
-#include "encoders/clip_towers.h"
 #include "encoders/encoder_rows.h"
 
 struct encoder_clip {
@@ -62,7 +62,7 @@ static bool fill(struct encoder_clip *e, const struct tl_encoder_env *env, const
     a->batch = tl_clip_towers_batch(e->towers);
     a->is_fixed = true;
     a->is_unit = !e->is_raw;
-    return tl_clip_towers_hash(path, a->sha256, err);
+    return env->no_hash || tl_clip_towers_hash(path, a->sha256, err);
 }
 
 static struct tl_encoder *open_clip(const struct tl_encoder_env *env, const char *arg, struct tl_err *err)
@@ -103,6 +103,16 @@ static bool run_clip(struct tl_encoder *encoder, const float *x, size_t n, size_
         for (size_t k = 0; k < dim; k++) row[k] = (float)((double)row[k] / sqrt(sum));
     }
     return true;
+}
+
+struct tl_clip_towers *tl_encoder_clip_towers(struct tl_encoder *encoder)
+{
+    return ((struct encoder_clip *)encoder)->towers;
+}
+
+const struct tl_clip_pixels *tl_encoder_clip_pixels(const struct tl_encoder *encoder)
+{
+    return &((const struct encoder_clip *)encoder)->pixels;
 }
 
 const struct tl_encoder_class tl_encoder_clip = {

@@ -4,13 +4,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <tiller/interrupt.h>
 
 #include "base/checked.h"
-#include "base/sha256.h"
-#include "run/feature_queue.h"
+#include "run/file_content.h"
+#include "run/parcel_queue.h"
 
 /* Files that are looked up in the cache before the missing ones are decoded together. */
 enum { CHUNK = 64, QUEUE_BYTES = 64 << 20 };
@@ -34,22 +33,27 @@ struct tl_decode_pool *tl_feature_pool_open(enum tl_modality modality, int n_wor
 
 /* ---- the reader's thread ---- */
 
-/* A file's content, and what tells that it was changed since it was hashed. */
-struct content {
-    char hash[65]; /* "": not known */
-    struct timespec changed;
-    off_t bytes;
-    ino_t inode;
+/* What goes to the device's thread: the windows of one file. */
+struct parcel {
+    size_t file;
+    struct tl_encoder_windows windows; /* owns */
 };
+
+static void drop(void *user)
+{
+    struct parcel *p = user;
+    tl_encoder_windows_finish(&p->windows);
+    free(p);
+}
 
 struct reader {
     const struct tl_feature_pipe *pipe;
     struct tl_feature_file *files;
     size_t n;
-    struct tl_feature_queue queue;
-    struct content *contents; /* [n] */
-    atomic_size_t n_done;     /* files that need nothing more, of both threads */
-    size_t jobs[CHUNK];       /* files that are being decoded */
+    struct tl_parcel_queue queue;
+    struct tl_file_content *contents; /* [n] */
+    atomic_size_t n_done;             /* files that need nothing more, of both threads */
+    size_t jobs[CHUNK];               /* files that are being decoded */
     bool stopped;
     struct tl_err err;
 };
@@ -66,39 +70,31 @@ static bool skip(struct reader *r, size_t i, const struct tl_err *why)
     return r->files[i].skipped || tl_err_set(&r->err, TL_FAIL, "out of memory");
 }
 
-static bool note_state(const char *path, struct content *out)
+/* Takes the windows over. */
+static bool post(struct reader *r, size_t i, struct tl_encoder_windows *w)
 {
-    struct stat st;
-    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return false;
-    out->changed = st.st_mtim;
-    out->bytes = st.st_size;
-    out->inode = st.st_ino;
-    return true;
+    size_t bytes = w->n * w->floats * sizeof *w->x;
+    struct parcel *p = malloc(sizeof *p);
+    if (p)
+        *p = (struct parcel){i, *w};
+    else
+        tl_encoder_windows_finish(w);
+    return (p && tl_parcel_queue_put(&r->queue, p, bytes)) ||
+           tl_err_set(&r->err, TL_FAIL, "out of memory"); /* or the other side has its own error */
 }
 
-/* What was decoded may be other bytes than those that were hashed: then nothing is kept under that hash. */
-static void forget_if_changed(struct reader *r, size_t i)
-{
-    struct content *c = &r->contents[i], now = {0};
-    if (!note_state(r->files[i].path, &now) || now.bytes != c->bytes || now.inode != c->inode ||
-        now.changed.tv_sec != c->changed.tv_sec || now.changed.tv_nsec != c->changed.tv_nsec)
-        c->hash[0] = 0;
-}
-
-/* Takes the rows of one decoded file's windows to the queue. */
+/* Takes one decoded file's windows to the queue. */
 static bool prepare(struct reader *r, size_t i, const struct tl_encoder_item *item)
 {
     struct tl_err why = {0};
     struct tl_encoder_windows windows;
-    if (r->contents[i].hash[0]) forget_if_changed(r, i);
+    tl_file_content_check(&r->contents[i], r->files[i].path);
     if (!tl_encoder_prepare(r->pipe->encoder, item, &windows, &why)) {
         if (why.code == TL_BAD_INPUT) return skip(r, i, &why);
         r->err = why;
         return false;
     }
-    bool ok = tl_feature_queue_put(&r->queue, i, &windows);
-    tl_encoder_windows_finish(&windows);
-    return ok || tl_err_set(&r->err, TL_FAIL, "out of memory"); /* or the other side has its own error */
+    return post(r, i, &windows);
 }
 
 static bool take_image(void *user, size_t k, struct tl_image *image, const struct tl_err *error)
@@ -136,20 +132,6 @@ static bool decode(struct reader *r, size_t n)
     return ok && !r->stopped;
 }
 
-/* Not what decoding refuses unread. False where the hash is not known, or, with the reader's error, where the
- * job was asked to stop. */
-static bool hash_content(struct reader *r, const char *path, struct content *out)
-{
-    const bool sounds = tl_encoder_about(r->pipe->encoder)->cls->modality == TL_MODALITY_AUDIO;
-    struct tl_err why = {0};
-    if (note_state(path, out) && out->bytes <= tl_decode_pool_most_bytes(sounds) &&
-        tl_sha256_file_while(path, r->pipe->phase, out->hash, &why))
-        return true;
-    out->hash[0] = 0;
-    if (why.code == TL_INTERRUPTED) r->err = why;
-    return false;
-}
-
 /* True where there is nothing to decode; the reader's error where the job ends. */
 static bool is_settled(struct reader *r, size_t i)
 {
@@ -161,8 +143,10 @@ static bool is_settled(struct reader *r, size_t i)
         return true;
     }
     if (!r->pipe->cache) return false;
-    struct content *c = &r->contents[i];
-    if (!hash_content(r, f->path, c)) return false; /* decoding will say why, or find it well */
+    struct tl_file_content *c = &r->contents[i];
+    const bool sounds = tl_encoder_about(r->pipe->encoder)->cls->modality == TL_MODALITY_AUDIO;
+    if (!tl_file_content_read(c, f->path, tl_decode_pool_most_bytes(sounds), r->pipe->phase, &r->err))
+        return false; /* decoding will say why, or find it well */
     if (!tl_feature_cache_find(r->pipe->cache, c->hash, &f->rows, &f->n)) return false;
     r->n_done++;
     return true;
@@ -186,7 +170,7 @@ static void *reader_main(void *user)
 {
     struct reader *r = user;
     read_all(r);
-    tl_feature_queue_end(&r->queue);
+    tl_parcel_queue_end(&r->queue);
     return NULL;
 }
 
@@ -269,15 +253,18 @@ static bool gather(struct runner *r, size_t file, const struct tl_encoder_window
 static bool run_all(struct runner *r, struct tl_err *err)
 {
     for (;;) {
-        size_t file;
-        struct tl_encoder_windows windows = {0};
+        void *taken = NULL;
         if (!tl_interrupt_check(r->reader->pipe->phase, err)) return false;
-        enum tl_feature_taken taken = tl_feature_queue_take(&r->reader->queue, &file, &windows);
-        if (taken == TL_FEATURE_END) return flush(r, err);
-        bool ok = taken == TL_FEATURE_NOTHING || gather(r, file, &windows, err);
-        tl_encoder_windows_finish(&windows);
+        enum tl_parcel_taken what = tl_parcel_queue_take(&r->reader->queue, &taken);
+        if (what == TL_PARCEL_END) return flush(r, err);
+        if (what == TL_PARCEL_NOTHING) {
+            tl_progress_advance(&r->meter, (int64_t)r->reader->n_done, NULL);
+            continue;
+        }
+        struct parcel *p = taken;
+        bool ok = gather(r, p->file, &p->windows, err);
+        drop(p);
         if (!ok) return false;
-        if (taken == TL_FEATURE_NOTHING) tl_progress_advance(&r->meter, (int64_t)r->reader->n_done, NULL);
     }
 }
 
@@ -298,7 +285,7 @@ static bool run_both(struct runner *r, struct tl_err *err)
     if (pthread_create(&thread, NULL, reader_main, reader) != 0)
         return tl_err_set(err, TL_FAIL, "cannot start a thread that reads files");
     bool ok = run_all(r, err);
-    tl_feature_queue_stop(&reader->queue);
+    tl_parcel_queue_stop(&reader->queue);
     pthread_join(thread, NULL);
     if (ok && reader->err.code) {
         if (err) *err = reader->err;
@@ -325,10 +312,10 @@ bool tl_feature_pipe_run(const struct tl_feature_pipe *pipe, struct tl_feature_f
                                  .unit = about->cls->modality == TL_MODALITY_IMAGE ? "images" : "sounds",
                                  .total = (int64_t)n}};
     if (!err) err = &own;
-    tl_feature_queue_init(&reader.queue, QUEUE_BYTES);
+    tl_parcel_queue_init(&reader.queue, QUEUE_BYTES, drop);
     tl_progress_begin(&r.meter, 0);
     bool ok = start(&r, err) && run_both(&r, err);
-    tl_feature_queue_finish(&reader.queue);
+    tl_parcel_queue_finish(&reader.queue);
     free(reader.contents);
     free(r.x);
     free(r.out);

@@ -1,4 +1,5 @@
-/* A reward of single items: files decoded in workers, scored in batches, told as their mean. */
+/* A reward of single items: files come from the reader's thread, are scored in batches on the caller's, and
+ * told as their mean. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,25 +10,24 @@
 #include "run/memory_plan.h"
 #include "run/progress.h"
 #include "run/score_parts.h"
+#include "run/score_reader.h"
 
 /* Files in memory at a time: a multiple of what encoders take in one run, and not too many bytes. */
 enum { BATCH = 16, BATCH_VALUES = 32 * 1024 * 1024 };
 
 struct batch {
+    struct tl_score_parcel *parcel[BATCH]; /* owns */
     struct tl_score_entry *entry[BATCH];
-    struct tl_image image[BATCH];
-    struct tl_sound sound[BATCH];
     struct tl_reward_item item[BATCH];
     size_t n, values;
 };
 
 struct scoring {
     struct tl_score_work *work;
-    struct batch batch;
+    struct batch fresh, known; /* apart, so that runs of an encoder are full of what it must run */
     struct tl_progress_meter meter;
-    struct tl_score_entry **entries; /* those that are decoded */
-    struct tl_err *err;
-    bool failed;
+    size_t n_done;
+    struct tl_score_entry **entries; /* those that are read */
 };
 
 /* Notes why the entry has no score; with --strict the reason stays an error. Clears the error otherwise. */
@@ -65,100 +65,83 @@ static bool score_singly(struct tl_score_work *w, struct batch *b, struct tl_err
 
 static void drop_batch(struct batch *b)
 {
-    for (size_t i = 0; i < b->n; i++) {
-        tl_image_finish(&b->image[i]);
-        tl_sound_finish(&b->sound[i]);
-    }
+    for (size_t i = 0; i < b->n; i++) tl_score_parcel_free(b->parcel[i]);
     b->n = b->values = 0;
 }
 
 /* One bad file fails a batch's scoring, so then each is asked alone. */
-static bool score_batch(struct tl_score_work *w, struct batch *b, struct tl_err *err)
+static bool score_batch(struct scoring *s, struct batch *b, struct tl_err *err)
 {
-    bool ok = b->n == 0 || score_some(w, b, 0, b->n, err);
+    struct tl_score_work *w = s->work;
+    if (b->n == 0) return true;
+    bool ok = score_some(w, b, 0, b->n, err);
     if (!ok && err->code == TL_BAD_INPUT && !w->params->strict) {
         tl_err_clear(err);
         ok = score_singly(w, b, err);
     }
+    s->n_done += b->n;
     drop_batch(b);
+    if (ok) tl_progress_advance(&s->meter, (int64_t)s->n_done, NULL);
     return ok;
 }
 
-/* ---- what comes from the workers ---- */
+/* ---- what comes from the reader ---- */
 
-static bool after(struct scoring *s, size_t k, size_t values)
+/* With --strict those before it are scored first: one of them may be the first that cannot be. */
+static bool refuse(struct scoring *s, const struct tl_score_parcel *p, struct tl_err *err)
 {
-    struct batch *b = &s->batch;
-    b->values += values;
-    bool ok = tl_interrupt_check("scoring", s->err);
-    if (ok && (b->n == BATCH || b->values >= BATCH_VALUES)) {
-        ok = score_batch(s->work, b, s->err);
-        tl_progress_advance(&s->meter, (int64_t)k + 1, NULL);
+    struct tl_err why = p->why;
+    s->n_done++;
+    if (skip(s->work, s->entries[p->i], &why)) return true;
+    if (score_batch(s, &s->fresh, err)) *err = why;
+    return false;
+}
+
+/* The parcel is the batch's from here on, and the item borrows from it. */
+static void add(struct scoring *s, struct batch *b, struct tl_score_parcel *p)
+{
+    struct tl_score_entry *e = s->entries[p->i];
+    b->entry[b->n] = e;
+    b->parcel[b->n] = p;
+    b->item[b->n++] = (struct tl_reward_item){.name = e->name,
+                                              .prompt = e->prompt,
+                                              .sha256 = *p->hash ? p->hash : NULL,
+                                              .rgb = p->image.px,
+                                              .width = p->image.width,
+                                              .height = p->image.height,
+                                              .samples = p->sound.samples,
+                                              .frames = p->sound.frames,
+                                              .channels = p->sound.channels,
+                                              .rate = p->sound.rate};
+    b->values +=
+        (size_t)p->image.width * (size_t)p->image.height + p->sound.frames * (size_t)p->sound.channels;
+}
+
+/* Takes the parcel over. */
+static bool receive(struct scoring *s, struct tl_score_parcel *p, struct tl_err *err)
+{
+    if (p->why.code) {
+        bool ok = refuse(s, p, err);
+        tl_score_parcel_free(p);
+        return ok;
     }
-    s->failed |= !ok;
-    return ok;
+    struct batch *b = p->is_known && !s->work->params->strict ? &s->known : &s->fresh;
+    add(s, b, p);
+    return (b->n < BATCH && b->values < BATCH_VALUES) || score_batch(s, b, err);
 }
 
-static bool refuse(struct scoring *s, size_t k, const struct tl_err *why)
+static bool receive_all(struct scoring *s, struct tl_score_reader *reader, struct tl_err *err)
 {
-    *s->err = *why;
-    s->failed |= !skip(s->work, s->entries[k], s->err);
-    return !s->failed;
-}
-
-static bool take_image(void *user, size_t k, struct tl_image *image, const struct tl_err *error)
-{
-    struct scoring *s = user;
-    struct batch *b = &s->batch;
-    if (!image) return refuse(s, k, error);
-    b->entry[b->n] = s->entries[k];
-    b->item[b->n] = (struct tl_reward_item){.name = s->entries[k]->name,
-                                            .prompt = s->entries[k]->prompt,
-                                            .rgb = image->px,
-                                            .width = image->width,
-                                            .height = image->height};
-    b->image[b->n++] = *image;
-    *image = (struct tl_image){0};
-    return after(s, k, (size_t)b->item[b->n - 1].width * (size_t)b->item[b->n - 1].height);
-}
-
-static bool take_sound(void *user, size_t k, struct tl_sound *sound, const struct tl_err *error)
-{
-    struct scoring *s = user;
-    struct batch *b = &s->batch;
-    if (!sound) return refuse(s, k, error);
-    b->entry[b->n] = s->entries[k];
-    b->item[b->n] = (struct tl_reward_item){.name = s->entries[k]->name,
-                                            .prompt = s->entries[k]->prompt,
-                                            .samples = sound->samples,
-                                            .frames = sound->frames,
-                                            .channels = sound->channels,
-                                            .rate = sound->rate};
-    b->sound[b->n++] = *sound;
-    *sound = (struct tl_sound){0};
-    return after(s, k, b->item[b->n - 1].frames * (size_t)b->item[b->n - 1].channels);
-}
-
-static bool decode(struct scoring *s, size_t n, struct tl_err *err)
-{
-    struct tl_score_work *w = s->work;
-    struct tl_decode_job *jobs = calloc(n + 1, sizeof *jobs);
-    const char **paths = calloc(n + 1, sizeof *paths);
-    bool ok = (jobs && paths) || tl_err_set(err, TL_FAIL, "out of memory");
-    for (size_t k = 0; ok && k < n; k++) {
-        paths[k] = s->entries[k]->path;
-        jobs[k] = (struct tl_decode_job){.path = paths[k], .kind = TL_DECODE_PIXELS};
+    for (;;) {
+        struct tl_score_parcel *p;
+        if (!tl_interrupt_check("scoring", err)) return false;
+        enum tl_parcel_taken taken = tl_score_reader_take(reader, &p);
+        if (taken == TL_PARCEL_END) return score_batch(s, &s->known, err) && score_batch(s, &s->fresh, err);
+        if (taken == TL_PARCEL_TAKEN && !receive(s, p, err)) return false;
     }
-    if (ok && n)
-        ok = w->modality == TL_MODALITY_IMAGE
-                 ? tl_decode_pool_run(w->pool, jobs, n, take_image, s, err)
-                 : tl_decode_pool_run_sounds(w->pool, paths, n, take_sound, s, err);
-    free(jobs);
-    free((void *)paths);
-    return ok && !s->failed;
 }
 
-/* Whether the entry is worth decoding. With --strict the reason stays in err. */
+/* Whether the entry is worth reading. With --strict the reason stays in err. */
 static bool is_wanted(struct tl_score_work *w, struct tl_score_entry *e, struct tl_err *err)
 {
     if (e->skipped) return false;
@@ -166,6 +149,18 @@ static bool is_wanted(struct tl_score_work *w, struct tl_score_entry *e, struct 
     tl_err_set(err, TL_BAD_INPUT, "%s: no prompt is paired with it", e->path);
     skip(w, e, err);
     return false;
+}
+
+/* Reads and scores the entries, at the same time. */
+static bool read_and_score(struct scoring *s, const char **paths, size_t n, struct tl_err *err)
+{
+    struct tl_score_work *w = s->work;
+    const struct tl_score_reader_params params = {
+        .pool = w->pool, .modality = w->modality, .paths = paths, .n = n, .known = w->known};
+    for (size_t k = 0; k < n; k++) paths[k] = s->entries[k]->path;
+    struct tl_score_reader *reader = tl_score_reader_start(&params, err);
+    bool ok = reader && receive_all(s, reader, err);
+    return tl_score_reader_end(&reader, ok ? err : NULL) && ok;
 }
 
 static bool score_wanted(struct scoring *s, size_t n, struct tl_err *err)
@@ -176,11 +171,13 @@ static bool score_wanted(struct scoring *s, size_t n, struct tl_err *err)
                                           .phase = "scoring",
                                           .unit = w->modality == TL_MODALITY_IMAGE ? "images" : "sounds",
                                           .total = (int64_t)n};
+    const char **paths = calloc(n + 1, sizeof *paths);
     tl_progress_begin(&s->meter, 0);
-    if (!tl_interrupt_check("scoring", err) || !decode(s, n, err) || !score_batch(w, &s->batch, err))
-        return false;
-    tl_progress_advance(&s->meter, (int64_t)n, NULL);
-    return true;
+    bool ok = (paths || tl_err_set(err, TL_FAIL, "out of memory")) && tl_interrupt_check("scoring", err) &&
+              read_and_score(s, paths, n, err);
+    free((void *)paths);
+    if (ok) tl_progress_advance(&s->meter, (int64_t)n, NULL);
+    return ok;
 }
 
 /* With --strict the first file in order that cannot be scored is the one that is told. */
@@ -194,10 +191,13 @@ static bool score_all(struct tl_score_work *w, struct tl_err *err)
     for (size_t i = 0; ok && !unpaired.code && i < w->n; i++)
         if (is_wanted(w, &w->entries[i], &unpaired)) entries[n++] = &w->entries[i];
     if (ok) {
-        *s = (struct scoring){.work = w, .entries = entries, .err = err};
+        *s = (struct scoring){.work = w, .entries = entries};
         ok = score_wanted(s, n, err);
     }
-    if (s) drop_batch(&s->batch);
+    if (s) {
+        drop_batch(&s->fresh);
+        drop_batch(&s->known);
+    }
     free(entries);
     free(s);
     return ok && (!unpaired.code || tl_err_set(err, unpaired.code, "%s", unpaired.text));
@@ -295,11 +295,10 @@ static bool keep_about(struct tl_score_work *w, struct tl_score_row *row, struct
     /* torchmetrics' own: its 0 for what is negative is of the mean */
     if (row->flavour && strcmp(row->flavour, "torchmetrics") == 0) tl_score_row_clamp(row);
     if (about.settings || w->params->dtype)
-        row->encoder_settings =
-            tl_arena_printf(&row->arena, "%s%s%s%s", about.settings ? about.settings : "",
-                            about.settings && w->params->dtype ? "; " : "",
-                            w->params->dtype ? "weights in " : "",
-                            w->params->dtype ? tl_dtype_choices[w->params->dtype] : "");
+        row->encoder_settings = tl_arena_printf(&row->arena, "%s%s%s%s", about.settings ? about.settings : "",
+                                                about.settings && w->params->dtype ? "; " : "",
+                                                w->params->dtype ? "weights in " : "",
+                                                w->params->dtype ? tl_dtype_choices[w->params->dtype] : "");
     return keep_members(w, row, err);
 }
 
@@ -341,6 +340,7 @@ bool tl_score_items(const struct tl_score_params *params, const struct tl_job *j
     ok = ok && w.pool && tl_score_reward_open(&w, err) && score_all(&w, err) && check_any(&w, err) &&
          summarise(&w, out, err);
     tl_reward_set_close(&w.reward);
+    tl_feature_keep_finish(&w.keep);
     tl_decode_pool_close(&w.pool);
     tl_prompts_finish(&w.prompts);
     tl_folder_finish(&w.folder_files);

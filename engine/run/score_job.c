@@ -34,7 +34,7 @@ const struct tl_option tl_score_options[] = {
     TL_OPTION_INT(struct tl_score_params, workers, 0, "workers", "0", 0, 16, "N",
                   "processes that decode files; 0: one a core"),
     TL_OPTION_BOOL(struct tl_score_params, no_cache, 0, "no-cache", "false",
-                   "encodes every file anew, and keeps nothing, as means over files of one folder always do"),
+                   "encodes every file anew, and keeps nothing"),
     TL_OPTION_BOOL(struct tl_score_params, strict, 0, "strict", "false",
                    "fails at the first file that cannot be used, instead of skipping it"),
     {0},

@@ -7,6 +7,7 @@
 
 #include "io/folder.h"
 #include "io/prompts.h"
+#include "run/feature_keep.h"
 #include "run/score_metrics.h"
 
 /* ---- score_sets.c ---- */
@@ -37,6 +38,8 @@ struct tl_score_work {
     struct tl_decode_pool *pool;
     struct tl_reward_set *reward; /* of one; an ensemble has several parts */
     size_t n_parts;
+    struct tl_feature_keep keep;       /* of embeddings */
+    const struct tl_reward_set *known; /* the reward where its embeddings are kept; else NULL */
 };
 
 bool tl_score_items(const struct tl_score_params *params, const struct tl_job *job, struct tl_score_row *out,

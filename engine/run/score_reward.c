@@ -116,15 +116,20 @@ static const char *spec_of(struct tl_score_work *w, const struct tl_reward_info 
 
 bool tl_score_reward_open(struct tl_score_work *w, struct tl_err *err)
 {
+    const struct tl_embed_keep *keep = NULL;
     const char *spec = spec_of(w, tl_score_reward_info(w->params->metric), err);
     if (!spec) return false;
+    if (!w->params->no_cache) keep = tl_feature_keep_init(&w->keep, w->params->cache);
     struct tl_reward_set_params params = {.specs = &spec,
                                           .n_specs = 1,
                                           .raw = true,
                                           .device_name = w->job->device,
                                           .threads = w->job->threads,
-                                          .dtype = tl_dtype_choices[w->params->dtype]};
+                                          .dtype = tl_dtype_choices[w->params->dtype],
+                                          .keep = keep};
     w->reward = tl_reward_set_open(&params, err);
-    if (w->reward) w->n_parts = tl_reward_set_count(w->reward);
-    return w->reward != NULL;
+    if (!w->reward) return false;
+    w->n_parts = tl_reward_set_count(w->reward);
+    if (keep && tl_reward_set_embed_dim(w->reward)) w->known = w->reward;
+    return true;
 }

@@ -60,9 +60,12 @@ struct tl_reward_item {
     const float *samples; /* [frames][channels] of a sound; NULL: a picture */
     size_t frames;
     int channels, rate; /* Hz */
+    const char *sha256; /* 64 hex digits, of the file that it was decoded from; NULL: not known. Embeddings
+                           are kept by it: files of one hash are one sample */
 };
 
 struct tl_device;
+struct tl_embed_keep;
 struct tl_reward_set;
 
 struct tl_reward_set_params {
@@ -74,6 +77,8 @@ struct tl_reward_set_params {
     const char *device_name; /* as in tl_job */
     int threads;
     const char *dtype; /* what encoders' weights are kept in: "f32" (also NULL), "f16", "bf16" */
+    const struct tl_embed_keep *keep; /* where embeddings outlast the process (rewards/embed_keep.h);
+                                         borrowed, outlives the set; NULL: nowhere */
 };
 
 /* Opens every reward: encoders are loaded here, each once for all sets that are open on the same device (by
@@ -85,6 +90,9 @@ void tl_reward_set_close(struct tl_reward_set **set);
 size_t tl_reward_set_count(const struct tl_reward_set *set); /* its parts */
 size_t tl_reward_set_count_terms(const struct tl_reward_set *set);
 bool tl_reward_set_needs_prompts(const struct tl_reward_set *set); /* any part does */
+/* Whether a sample whose file has this SHA-256 can be scored without its pixels or samples: every part needs
+ * its embedding only, and that is kept. May be called while another thread scores. */
+bool tl_reward_set_knows(const struct tl_reward_set *set, const char *sha256);
 
 /* What part k or term t is, for reports. A term of one part is that part; an ensemble's variant is its HOW,
  * and its range that of the members' scores as they are. Strings live as long as the set. */
@@ -92,24 +100,26 @@ struct tl_reward_about {
     const struct tl_reward_info *info;
     const char *spec; /* NAME[:ARG] */
     double weight;
-    const char *variant; /* "clipscore"; NULL where the reward has one only */
-    const char *encoder; /* folder; NULL without */
-    char sha256[65];     /* of the encoder's weights, "" without: of the file, or of the files' hashes where
-                            there are several. Read anew at each call, which takes seconds for a large model */
+    const char *variant;  /* "clipscore"; NULL where the reward has one only */
+    const char *encoder;  /* folder; NULL without */
+    char sha256[65];      /* of the encoder's weights, "" without: of the file, or of the files' hashes where
+                             there are several. Without `keep` read anew at each call, which takes seconds for a
+                             large model */
     const char *settings; /* how the encoder takes its input, in words; NULL without */
-    double low, high;    /* range of this variant */
-    size_t term;         /* that the part belongs to */
-    size_t first, n;     /* the term's parts */
+    double low, high;     /* range of this variant */
+    size_t term;          /* that the part belongs to */
+    size_t first, n;      /* the term's parts */
 };
 bool tl_reward_set_about(const struct tl_reward_set *set, size_t k, struct tl_reward_about *out,
                          struct tl_err *err);
 bool tl_reward_set_about_term(const struct tl_reward_set *set, size_t t, struct tl_reward_about *out,
                               struct tl_err *err);
 
-/* Scores n samples. out_total [n]: the (standardised) weighted sum; with one part: weight times score.
- * out_parts [n][count]: each reward's own scores, unweighted, not standardised. Either may be NULL. A
- * whole-set reward gives every sample of the call the same number. A picture for a reward of sounds, or the
- * other way round, is TL_USAGE and names the sample. */
+/* Scores n samples; those without pixels or samples have a hash that the set knows. out_total [n]: the
+ * (standardised) weighted sum; with one part: weight times score. out_parts [n][count]: each reward's own
+ * scores, unweighted, not standardised. Either may be NULL. A whole-set reward gives every sample of the call
+ * the same number. A picture for a reward of sounds, or the other way round, is TL_USAGE and names the
+ * sample. */
 bool tl_reward_set_score(struct tl_reward_set *set, const struct tl_reward_item *items, size_t n,
                          double *out_total, double *out_parts, struct tl_err *err);
 

@@ -4,6 +4,7 @@
 clip=$fixtures/clip_score
 cp -r "$clip/pictures" "$tmp/p"
 chmod -R u+w "$tmp/p"
+export XDG_CACHE_HOME=$tmp/kept
 run score clip "$tmp/p" --encoder "$clip" --device cpu --csv "$tmp/s.csv"
 check 'scored' test "$code" -eq 0
 prints 'clip +cosine +0\.2986'

@@ -1,14 +1,20 @@
-#include "run/feature_queue.h"
+#include "run/parcel_queue.h"
 
 #include <stdlib.h>
 #include <time.h>
 
 enum { WAIT_NS = 100 * 1000 * 1000, SECOND_NS = 1000 * 1000 * 1000 };
 
-void tl_feature_queue_init(struct tl_feature_queue *q, size_t most_bytes)
+struct tl_parcel_node {
+    void *parcel; /* owns */
+    size_t bytes;
+    struct tl_parcel_node *next;
+};
+
+void tl_parcel_queue_init(struct tl_parcel_queue *q, size_t most_bytes, void (*drop)(void *parcel))
 {
     pthread_condattr_t monotonic;
-    *q = (struct tl_feature_queue){.most_bytes = most_bytes};
+    *q = (struct tl_parcel_queue){.most_bytes = most_bytes, .drop = drop};
     q->tail = &q->head;
     pthread_mutex_init(&q->lock, NULL);
     pthread_condattr_init(&monotonic);
@@ -17,44 +23,42 @@ void tl_feature_queue_init(struct tl_feature_queue *q, size_t most_bytes)
     pthread_condattr_destroy(&monotonic);
 }
 
-void tl_feature_queue_finish(struct tl_feature_queue *q)
+void tl_parcel_queue_finish(struct tl_parcel_queue *q)
 {
-    for (struct tl_feature_node *node = q->head, *next; node; node = next) {
+    for (struct tl_parcel_node *node = q->head, *next; node; node = next) {
         next = node->next;
-        tl_encoder_windows_finish(&node->windows);
+        q->drop(node->parcel);
         free(node);
     }
     pthread_cond_destroy(&q->moved);
     pthread_mutex_destroy(&q->lock);
 }
 
-static size_t bytes_of(const struct tl_encoder_windows *w)
+bool tl_parcel_queue_put(struct tl_parcel_queue *q, void *parcel, size_t bytes)
 {
-    return w->n * w->floats * sizeof *w->x;
-}
-
-bool tl_feature_queue_put(struct tl_feature_queue *q, size_t file, struct tl_encoder_windows *windows)
-{
-    struct tl_feature_node *node = malloc(sizeof *node);
-    if (!node) return false;
+    struct tl_parcel_node *node = malloc(sizeof *node);
+    if (!node) {
+        q->drop(parcel);
+        return false;
+    }
+    *node = (struct tl_parcel_node){.parcel = parcel, .bytes = bytes};
     pthread_mutex_lock(&q->lock);
     while (!q->is_stopped && q->bytes >= q->most_bytes) pthread_cond_wait(&q->moved, &q->lock);
     bool ok = !q->is_stopped;
     if (ok) {
-        *node = (struct tl_feature_node){.windows = *windows, .file = file};
-        *windows = (struct tl_encoder_windows){0};
         *q->tail = node;
         q->tail = &node->next;
-        q->bytes += bytes_of(&node->windows);
+        q->bytes += bytes;
         pthread_cond_broadcast(&q->moved);
-    } else {
-        free(node);
     }
     pthread_mutex_unlock(&q->lock);
-    return ok;
+    if (ok) return true;
+    q->drop(parcel);
+    free(node);
+    return false;
 }
 
-static void mark(struct tl_feature_queue *q, bool *flag)
+static void mark(struct tl_parcel_queue *q, bool *flag)
 {
     pthread_mutex_lock(&q->lock);
     *flag = true;
@@ -62,12 +66,12 @@ static void mark(struct tl_feature_queue *q, bool *flag)
     pthread_mutex_unlock(&q->lock);
 }
 
-void tl_feature_queue_end(struct tl_feature_queue *q)
+void tl_parcel_queue_end(struct tl_parcel_queue *q)
 {
     mark(q, &q->is_ended);
 }
 
-void tl_feature_queue_stop(struct tl_feature_queue *q)
+void tl_parcel_queue_stop(struct tl_parcel_queue *q)
 {
     mark(q, &q->is_stopped);
 }
@@ -84,23 +88,19 @@ static struct timespec soon(void)
     return t;
 }
 
-enum tl_feature_taken tl_feature_queue_take(struct tl_feature_queue *q, size_t *out_file,
-                                            struct tl_encoder_windows *out)
+enum tl_parcel_taken tl_parcel_queue_take(struct tl_parcel_queue *q, void **out)
 {
     struct timespec until = soon();
     pthread_mutex_lock(&q->lock);
     while (!q->head && !q->is_ended && pthread_cond_timedwait(&q->moved, &q->lock, &until) == 0) {
     }
-    struct tl_feature_node *node = q->head;
-    enum tl_feature_taken taken = node          ? TL_FEATURE_WINDOWS
-                                  : q->is_ended ? TL_FEATURE_END
-                                                : TL_FEATURE_NOTHING;
+    struct tl_parcel_node *node = q->head;
+    enum tl_parcel_taken taken = node ? TL_PARCEL_TAKEN : q->is_ended ? TL_PARCEL_END : TL_PARCEL_NOTHING;
     if (node) {
         q->head = node->next;
         if (!q->head) q->tail = &q->head;
-        q->bytes -= bytes_of(&node->windows);
-        *out_file = node->file;
-        *out = node->windows;
+        q->bytes -= node->bytes;
+        *out = node->parcel;
         pthread_cond_broadcast(&q->moved);
     }
     pthread_mutex_unlock(&q->lock);
