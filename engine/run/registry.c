@@ -7,6 +7,8 @@
 #include <tiller/score.h>
 #include <tiller/train.h>
 
+#include "algo/potential.h"
+#include "algo/resample.h"
 #include "base/str.h"
 #include "encoders/encoder.h"
 #include "models/component.h"
@@ -128,14 +130,32 @@ static void add_encoders(cJSON *rows)
     }
 }
 
+static void add_potentials(cJSON *rows)
+{
+    for (const struct tl_potential *p = tl_potentials; p->name; p++) {
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "name", p->name);
+        tl_listing_text(row, "help", p->help);
+    }
+}
+
+static void add_resamplers(cJSON *rows)
+{
+    for (const struct tl_resampler *r = tl_resamplers; r->name; r++) {
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "name", r->name);
+        tl_listing_text(row, "help", r->help);
+    }
+}
+
 /* One row a table. */
 static const struct {
     const char *name;
     void (*add)(cJSON *rows);
 } tables[] = {
-    {"methods", add_methods},   {"rewards", add_rewards}, {"models", add_models},
-    {"samplers", add_samplers}, {"metrics", add_metrics}, {"flavours", add_flavours},
-    {"encoders", add_encoders},
+    {"methods", add_methods},   {"rewards", add_rewards},       {"models", add_models},
+    {"samplers", add_samplers}, {"metrics", add_metrics},       {"flavours", add_flavours},
+    {"encoders", add_encoders}, {"potentials", add_potentials}, {"resamplers", add_resamplers},
 };
 enum { N_TABLES = sizeof tables / sizeof *tables };
 

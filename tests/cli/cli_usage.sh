@@ -67,6 +67,10 @@ prints UNet2DConditionModel
 prints ddim
 expect 0 list --json samplers
 prints '"schema": "tiller.list/1"'
+expect 0 list potentials
+prints immediate
+expect 0 list resamplers
+prints systematic
 
 # no colours away from a terminal; control characters are not passed on
 expect 4 inspect "$tmp/$(printf 'a\033[31mb')"
