@@ -50,6 +50,13 @@ static inline double tl_step_x0_at(const struct tl_step *s, double x, double m)
     return x0; /* a NaN stays a NaN */
 }
 
+/* Whether x0 of one element stands at the clip, so that neither x nor m moves it. */
+static inline bool tl_step_clips_at(const struct tl_step *s, double x, double m)
+{
+    double x0 = s->p_x * x + s->p_m * m;
+    return s->clip && (x0 > s->clip_range || x0 < -s->clip_range);
+}
+
 /* Whether any of the steps looks back, so that whoever walks them keeps x0. */
 static inline bool tl_steps_look_back(const struct tl_step *steps, size_t n)
 {

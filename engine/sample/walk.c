@@ -99,28 +99,28 @@ static bool all_finite(const float *x, size_t n)
     return true;
 }
 
-/* A short run is filled up with its last sample. */
+/* What the network sees of m samples from number `at` on: c_in x, the last once more up to the batch. */
+static const float *network_rows(struct tl_walk *w, size_t at, size_t m)
+{
+    double c_in = w->run->steps[w->k].c_in;
+    size_t batch = (size_t)w->run->batch;
+    const float *x = w->x + at * w->dim;
+    if (c_in == 1 && m == batch) return x;
+    scale(x, c_in, m * w->dim, w->rows);
+    for (size_t i = m; i < batch; i++)
+        memcpy(w->rows + i * w->dim, w->rows + (m - 1) * w->dim, w->dim * sizeof(float));
+    return w->rows;
+}
+
 static bool network_run(struct tl_walk *w, size_t at, size_t m, struct tl_err *err)
 {
     const struct tl_sampler_run *r = w->run;
-    size_t batch = (size_t)r->batch, bytes = w->dim * sizeof(float);
-    double c_in = r->steps[w->k].c_in;
-    const float *in = w->x + at * w->dim;
-    float *out = w->model + at * w->dim;
+    float *model = w->model + at * w->dim, *out = m == (size_t)r->batch ? model : w->rows;
     set_conditions(w, at, m);
-    if (c_in != 1) {
-        scale(in, c_in, m * w->dim, w->rows);
-        in = w->rows;
-    }
-    if (m == batch)
-        return tl_denoiser_run(r->denoiser, r->weights, in, w->t, &w->conditions.condition, r->guidance, out,
-                               err);
-    if (in != w->rows) memcpy(w->rows, in, m * bytes);
-    for (size_t i = m; i < batch; i++) memcpy(w->rows + i * w->dim, in + (m - 1) * w->dim, bytes);
-    if (!tl_denoiser_run(r->denoiser, r->weights, w->rows, w->t, &w->conditions.condition, r->guidance,
-                         w->rows, err))
+    if (!tl_denoiser_run(r->denoiser, r->weights, network_rows(w, at, m), w->t, &w->conditions.condition,
+                         r->guidance, out, err))
         return false;
-    memcpy(out, w->rows, m * bytes);
+    if (out != model) memcpy(model, out, m * w->dim * sizeof(float));
     return true;
 }
 
@@ -142,6 +142,42 @@ bool tl_walk_predict(struct tl_walk *w, struct tl_err *err)
         w->x0[i] = (float)tl_step_x0_at(s, (double)w->x[i], (double)w->model[i]);
     w->predicted = true;
     return true;
+}
+
+/* m samples from number `at` on; cot: room for a run of the network. */
+static bool pull_back(struct tl_walk *w, size_t at, size_t m, const float *d_x0, float *cot, float *out,
+                      struct tl_err *err)
+{
+    const struct tl_sampler_run *r = w->run;
+    const struct tl_step *s = &r->steps[w->k];
+    const float *x = w->x + at * w->dim, *model = w->model + at * w->dim;
+    size_t n = m * w->dim;
+    memset(cot, 0, (size_t)r->batch * w->dim * sizeof *cot);
+    for (size_t i = 0; i < n; i++)
+        if (!tl_step_clips_at(s, (double)x[i], (double)model[i])) cot[i] = (float)(s->p_m * (double)d_x0[i]);
+    set_conditions(w, at, m);
+    if (!tl_denoiser_pullback(r->denoiser, r->weights, network_rows(w, at, m), w->t, &w->conditions.condition,
+                              r->guidance, cot, cot, err))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        double direct = tl_step_clips_at(s, (double)x[i], (double)model[i]) ? 0 : s->p_x * (double)d_x0[i];
+        out[i] = (float)(direct + s->c_in * (double)cot[i]);
+    }
+    return true;
+}
+
+bool tl_walk_pullback(struct tl_walk *w, const float *d_x0, float *out_d_x, struct tl_err *err)
+{
+    size_t batch = (size_t)w->run->batch, m;
+    if (!w->predicted) return tl_err_set(err, TL_FAIL, "the walk has not predicted x0 of this step");
+    float *cot = malloc(batch * w->dim * sizeof *cot);
+    bool ok = cot || tl_err_set(err, TL_FAIL, "out of memory for %zu samples", batch);
+    for (size_t at = 0; ok && at < w->n; at += m) {
+        m = w->n - at < batch ? w->n - at : batch;
+        ok = pull_back(w, at, m, d_x0 + at * w->dim, cot, out_d_x + at * w->dim, err);
+    }
+    free(cot);
+    return ok;
 }
 
 static void gather(struct tl_walk *w, float *array, const size_t *ancestors)

@@ -43,6 +43,10 @@ void tl_walk_finish(struct tl_walk *walk);
 /* Runs the network at c_in x, once per step. TL_NUMERIC where an output is not finite. */
 bool tl_walk_predict(struct tl_walk *walk, struct tl_err *err);
 
+/* After predict: the gradient of sum(d_x0 * x0) by x, through the network; d_x0, out_d_x [n][dim], may be the
+ * same. The denoiser is planned with input_gradient. */
+bool tl_walk_pullback(struct tl_walk *walk, const float *d_x0, float *out_d_x, struct tl_err *err);
+
 /* Sample i becomes a copy of what sample ancestors[i] was, in every piece of state; ancestors [n], any
  * numbers below n. */
 void tl_walk_gather(struct tl_walk *walk, const size_t *ancestors);
