@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <tiller/interrupt.h>
+#include <tiller/log.h>
 
 #include "io/json.h"
 #include "base/clock.h"
@@ -30,10 +31,13 @@ const struct tl_option tl_sample_options[] = {
     TL_OPTION_STRINGS(struct tl_sample_params, lora, 0, "lora", NULL, "FILE[@SCALE]",
                       "an adapter (diffusers, kohya or PEFT); repeat it for more"),
     TL_OPTION_STRING(struct tl_sample_params, sampler, 0, "sampler", NULL, "NAME",
-                     "ddpm or ddim; else the model's own"),
+                     "ddim, ddpm, euler, euler_a, dpmpp2m or dpmpp2m_sde (tiller list samplers); else the "
+                     "model's own"),
+    TL_OPTION_ENUM(struct tl_sample_params, sigmas, 0, "sigmas", "own", tl_sigmas_choices,
+                   "noise levels of euler, dpmpp2m and dpmpp2m_sde; own: as the model's scheduler says"),
     TL_OPTION_INT(struct tl_sample_params, steps, 0, "steps", "50", 1, 100000, "N", "denoising steps"),
     TL_OPTION_REAL(struct tl_sample_params, eta, 0, "eta", "0", 0, 1, "X",
-                   "share of fresh noise in a DDIM step"),
+                   "share of fresh noise in a step of ddim; other samplers have none to choose"),
     TL_OPTION_REAL(struct tl_sample_params, guidance, 0, "guidance", "-1", -1, 1000, "X",
                    "classifier-free guidance, works above 1; -1: what model_index.json names "
                    "(_guidance_scale), else 7.5"),
@@ -91,6 +95,9 @@ static bool plan(struct sample *s, struct tl_err *err)
         return tl_err_set(err, TL_FAIL, "out of memory for %zu pictures", s->inputs.n);
     if (!tl_sample_model_plan(m, batch, err)) return false;
     s->settings.sampler = m->sampler;
+    s->settings.karras = m->karras;
+    if (s->params->eta > 0 && !tl_sampler_find(m->sampler)->takes_eta)
+        tl_log(TL_LOG_WARN, "--eta %g has no effect on sampler %s: it is ddim's", s->params->eta, m->sampler);
     return true;
 }
 
@@ -169,8 +176,7 @@ static cJSON *report(const struct sample *s)
     tl_listing_count(out, "pictures", s->inputs.n);
     if (s->model.left_out) tl_listing_count(out, "left_out", s->model.left_out);
     tl_listing_format(out, "size", "%dx%d", s->settings.width, s->settings.height);
-    tl_listing_format(out, "sampler", "%s, %d steps, eta %g, guidance %g", s->settings.sampler,
-                      s->params->steps, s->params->eta, s->params->guidance);
+    tl_sample_say_sampler(&s->settings, out);
     tl_listing_format(out, "seed", "%llu", (unsigned long long)s->settings.seed);
     tl_listing_text(out, "grid", s->params->grid);
     tl_listing_text(out, "latents", s->params->save_latents);

@@ -6,6 +6,9 @@
 
 #include "io/json.h"
 
+/* Positions of a latent from which on a gradient keeps no activations: 32x32, 256 pixels of most models. */
+enum { RECOMPUTE_FROM = 1024 };
+
 bool tl_sample_check_options(const struct tl_sample_params *p, const char *verb, struct tl_err *err)
 {
     if (!p->model) return tl_err_set(err, TL_USAGE, "%s needs --model FOLDER", verb);
@@ -77,9 +80,13 @@ int tl_sample_model_batch(const struct tl_sample_model *m)
 bool tl_sample_model_plan(struct tl_sample_model *m, int batch, struct tl_err *err)
 {
     const struct tl_sample_params *p = m->params;
-    struct tl_plan_params how = {
-        .sampler = p->sampler, .n_steps = p->steps, .eta = p->eta, .last = TL_LAST_DIFFUSERS};
-    int trained = (int)m->pipeline->scheduler.noise.n;
+    const struct tl_scheduler *scheduler = &m->pipeline->scheduler;
+    struct tl_plan_params how = {.sampler = p->sampler,
+                                 .n_steps = p->steps,
+                                 .eta = p->eta,
+                                 .last = TL_LAST_DIFFUSERS,
+                                 .sigmas = (enum tl_sigmas)p->sigmas};
+    int trained = (int)scheduler->noise.n;
     if (p->steps > trained)
         return tl_err_set(err, TL_USAGE, "--steps %d: the model was trained with %d", p->steps, trained);
     if (m->pipeline->vae->config.vae.out_channels != 3)
@@ -88,8 +95,9 @@ bool tl_sample_model_plan(struct tl_sample_model *m, int batch, struct tl_err *e
     m->batch = batch;
     m->steps = calloc((size_t)p->steps, sizeof *m->steps);
     if (!m->steps) return tl_err_set(err, TL_FAIL, "out of memory for %d steps", p->steps);
-    if (!tl_scheduler_plan(&m->pipeline->scheduler, &how, m->steps, err)) return false;
-    m->sampler = p->sampler ? p->sampler : m->pipeline->scheduler.config.sampler;
+    if (!tl_scheduler_plan(scheduler, &how, m->steps, err)) return false;
+    m->sampler = p->sampler ? p->sampler : scheduler->config.sampler;
+    m->karras = tl_scheduler_karras(scheduler, &how);
     m->codec = tl_latent_codec_create(m->pipeline->vae, err);
     if (!m->codec) return false;
     m->denoiser = tl_denoiser_create(&(struct tl_denoiser_params){.unet = m->pipeline->unet,
@@ -97,7 +105,9 @@ bool tl_sample_model_plan(struct tl_sample_model *m, int batch, struct tl_err *e
                                                                   .height = m->h,
                                                                   .width = m->w,
                                                                   .tokens = m->pipeline->tokens,
-                                                                  .guided = tl_guidance_active(p->guidance)},
+                                                                  .guided = tl_guidance_active(p->guidance),
+                                                                  .input_gradient = m->input_gradient,
+                                                                  .checkpoint = m->h * m->w >= RECOMPUTE_FROM},
                                      err);
     return m->denoiser && tl_pipeline_encode(m->pipeline, &p->negative_prompt, 1, &m->negative, err);
 }

@@ -17,10 +17,12 @@ struct tl_sample_model {
     struct tl_step *steps;       /* [params->steps] */
     struct tl_encoding negative; /* one */
     const char *sampler;         /* its name */
+    bool karras;                 /* its sigmas */
     int h, w, c, batch;          /* of the latents */
     int width, height;           /* pixels */
     size_t dim;                  /* floats of a latent */
     size_t bytes;                /* of a picture, [height][width][3] */
+    bool input_gradient;         /* set before planning: the network's gradient by its input, too */
     size_t left_out;             /* tensors of LoRAs that fit nothing */
 };
 

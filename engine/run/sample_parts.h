@@ -33,11 +33,17 @@ struct tl_sample_settings {
     const struct tl_sample_params *params;
     const struct tl_sample_inputs *inputs;
     const char *sampler, *command; /* command may be NULL */
+    bool karras;                   /* the sampler's sigmas */
     uint64_t seed;
     int width, height; /* pixels */
 };
 
+extern const char *const tl_sigmas_choices[]; /* enum tl_sigmas */
+
 /* ---- sample_picture.c ---- */
+
+/* "sampler": its name, what was chosen of it, steps and guidance, for a job's report. */
+void tl_sample_say_sampler(const struct tl_sample_settings *settings, cJSON *out);
 
 /* More that a picture says than what `sample` knows. All borrowed; members may be NULL. */
 struct tl_sample_more {

@@ -8,6 +8,7 @@
 
 #include "io/file.h"
 #include "io/json.h"
+#include "run/listing.h"
 #include "run/sample_parts.h"
 
 static const struct tl_prompt *prompt_of(const struct tl_sample_settings *s, size_t i)
@@ -48,6 +49,17 @@ static void add_value(struct tl_str *out, const char *key, const char *value)
         tl_str_append(out, value);
 }
 
+const char *const tl_sigmas_choices[] = {
+    [TL_SIGMAS_OWN] = "own", [TL_SIGMAS_PLAIN] = "plain", [TL_SIGMAS_KARRAS] = "karras", NULL};
+
+void tl_sample_say_sampler(const struct tl_sample_settings *s, cJSON *out)
+{
+    char eta[32] = "";
+    if (tl_sampler_find(s->sampler)->takes_eta) snprintf(eta, sizeof eta, ", eta %g", s->params->eta);
+    tl_listing_format(out, "sampler", "%s%s, %d steps%s, guidance %g", s->sampler,
+                      s->karras ? ", karras sigmas" : "", s->params->steps, eta, s->params->guidance);
+}
+
 /* What A1111 and its readers expect under "parameters". */
 static void a1111(const struct tl_sample_settings *s, size_t i, const char *more, struct tl_str *out)
 {
@@ -56,12 +68,15 @@ static void a1111(const struct tl_sample_settings *s, size_t i, const char *more
     tl_str_append(out, prompt_of(s, i)->text);
     if (p->negative_prompt && *p->negative_prompt)
         tl_str_printf(out, "\nNegative prompt: %s", p->negative_prompt);
+    const struct tl_sampler *sampler = tl_sampler_find(s->sampler);
+    char name[64];
+    snprintf(name, sizeof name, "%s%s", sampler->title, s->karras ? " Karras" : "");
     tl_str_printf(out, "\nSteps: %d, Sampler: %s, CFG scale: %g, Seed: %" PRIu64 ", Size: %dx%d", p->steps,
-                  strcmp(s->sampler, "ddim") == 0 ? "DDIM" : "DDPM", p->guidance, s->seed, s->width,
-                  s->height);
+                  name, p->guidance, s->seed, s->width, s->height);
     model_name(p->model, &text);
     add_value(out, "Model", text.data ? text.data : "");
-    tl_str_printf(out, ", Eta: %g, Picture: %" PRIu64, p->eta, number_of(s, i));
+    if (sampler->takes_eta) tl_str_printf(out, ", Eta: %g", p->eta);
+    tl_str_printf(out, ", Picture: %" PRIu64, number_of(s, i));
     for (size_t k = 0; k < s->inputs->n_loras; k++) {
         char key[32];
         snprintf(key, sizeof key, "Lora %zu", k + 1);
@@ -97,7 +112,9 @@ static char *own_json(const struct tl_sample_settings *s, size_t i, const char *
         (!p->negative_prompt || cJSON_AddStringToObject(o, "negative_prompt", p->negative_prompt)) &&
         add_seed(o, s->seed) && cJSON_AddNumberToObject(o, "number", (double)number_of(s, i)) &&
         cJSON_AddStringToObject(o, "model", p->model) && cJSON_AddStringToObject(o, "sampler", s->sampler) &&
-        cJSON_AddNumberToObject(o, "steps", p->steps) && cJSON_AddNumberToObject(o, "eta", p->eta) &&
+        (!s->karras || cJSON_AddStringToObject(o, "sigmas", "karras")) &&
+        cJSON_AddNumberToObject(o, "steps", p->steps) &&
+        (!tl_sampler_find(s->sampler)->takes_eta || cJSON_AddNumberToObject(o, "eta", p->eta)) &&
         cJSON_AddNumberToObject(o, "guidance", p->guidance) &&
         cJSON_AddNumberToObject(o, "width", s->width) && cJSON_AddNumberToObject(o, "height", s->height) &&
         (!p->init_latents || cJSON_AddStringToObject(o, "init_latents", p->init_latents));

@@ -30,13 +30,6 @@ const char *tl_last_step_name(enum tl_last_step last)
     return (unsigned)last < TL_LAST_STEPS ? names[last] : NULL;
 }
 
-const char *tl_sigmas_name(enum tl_sigmas sigmas)
-{
-    static const char *const names[TL_SIGMAS] = {
-        [TL_SIGMAS_OWN] = "own", [TL_SIGMAS_PLAIN] = "plain", [TL_SIGMAS_KARRAS] = "karras"};
-    return (unsigned)sigmas < TL_SIGMAS ? names[sigmas] : NULL;
-}
-
 struct tl_scheduler_config tl_scheduler_config_default(void)
 {
     return (struct tl_scheduler_config){

@@ -130,7 +130,6 @@ static inline bool tl_sampler_trains(const struct tl_sampler *sampler)
 const char *tl_spacing_name(enum tl_spacing spacing);
 const char *tl_variance_name(enum tl_variance variance);
 const char *tl_last_step_name(enum tl_last_step last);
-const char *tl_sigmas_name(enum tl_sigmas sigmas);
 
 /* The defaults of diffusers' DDIMScheduler and DDPMScheduler, with DDIM as sampler. */
 struct tl_scheduler_config tl_scheduler_config_default(void);

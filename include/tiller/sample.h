@@ -24,8 +24,10 @@ struct tl_sample_params {
     const char *save_latents; /* safetensors to write: `latents` [N,C,h,w] after the last step, as diffusers'
                                  output_type="latent"; NULL: none */
     const char *sampler;      /* a row of the samplers; NULL: the model's own */
+    int sigmas;               /* 0 as the model's scheduler says, 1 plain, 2 Karras' */
     int steps;
-    double eta, guidance; /* guidance works above 1, as in diffusers; negative: the model's own, else 7.5 */
+    double eta, guidance; /* eta is ddim's alone; guidance works above 1, as in diffusers; negative: the
+                             model's own, else 7.5 */
     const char *size;     /* "WxH" pixels; NULL: the model's own */
     const char *out;      /* folder */
     const char *grid;     /* PNG with all pictures, a row a prompt (at most 32 rows of 8); NULL: none */
