@@ -85,7 +85,7 @@ struct job {
     bool same;
     double *block;           /* per worker: products of a tile */
     double *part_a, *part_b; /* [tiles_b][a.n], [tiles_a][b.n]: sums of a row over one tile */
-    tl_distance_fn fn;
+    tl_kernel_tile_fn fn;
     void *user;
     atomic_bool failed;
 };
@@ -143,18 +143,21 @@ static void sum_tile(void *arg, size_t index, int worker)
     memcpy(to, by_col, cols * sizeof *to);
 }
 
-static void distance_tile(void *arg, size_t index, int worker)
+/* Squared distances, or the kernel's values where there is one. */
+static void give_tile(void *arg, size_t index, int worker)
 {
     struct job *job = arg;
     size_t ti = index / job->tiles_b, tj = index % job->tiles_b, i0 = ti * TILE, j0 = tj * TILE;
-    if (tj > ti || tl_interrupted()) return;
+    if ((job->same && tj > ti) || tl_interrupted()) return;
     size_t rows = job->a->n - i0 < TILE ? job->a->n - i0 : TILE,
-           cols = job->a->n - j0 < TILE ? job->a->n - j0 : TILE;
+           cols = job->b->n - j0 < TILE ? job->b->n - j0 : TILE;
     double *block = products(job, i0, rows, j0, cols, worker);
     if (!block) return;
     for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < cols; c++)
-            block[r * TILE + c] = distance2(job, i0 + r, j0 + c, block[r * TILE + c]);
+        for (size_t c = 0; c < cols; c++) {
+            double product = block[r * TILE + c], d = distance2(job, i0 + r, j0 + c, product);
+            block[r * TILE + c] = job->kernel ? tl_kernel_value(job->kernel, product, d) : d;
+        }
     job->fn(job->user, block, TILE, i0, rows, j0, cols, worker);
 }
 
@@ -199,11 +202,22 @@ bool tl_kernel_row_sums(const struct tl_rows64 *a, const struct tl_rows64 *b, co
     return ok;
 }
 
-bool tl_kernel_distances(const struct tl_rows64 *a, struct tl_pool *pool, tl_distance_fn fn, void *user,
+bool tl_kernel_tiles(const struct tl_rows64 *a, const struct tl_rows64 *b, const struct tl_kernel *k,
+                     struct tl_pool *pool, tl_kernel_tile_fn fn, void *user, struct tl_err *err)
+{
+    struct job job = {.a = a,
+                      .b = b,
+                      .kernel = k,
+                      .same = a == b,
+                      .tiles_a = (a->n + TILE - 1) / TILE,
+                      .tiles_b = (b->n + TILE - 1) / TILE,
+                      .fn = fn,
+                      .user = user};
+    return run(&job, give_tile, pool, err);
+}
+
+bool tl_kernel_distances(const struct tl_rows64 *a, struct tl_pool *pool, tl_kernel_tile_fn fn, void *user,
                          struct tl_err *err)
 {
-    size_t tiles = (a->n + TILE - 1) / TILE;
-    struct job job = {
-        .a = a, .b = a, .same = true, .tiles_a = tiles, .tiles_b = tiles, .fn = fn, .user = user};
-    return run(&job, distance_tile, pool, err);
+    return tl_kernel_tiles(a, a, NULL, pool, fn, user, err);
 }

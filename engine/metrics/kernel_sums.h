@@ -31,12 +31,17 @@ double tl_kernel_value(const struct tl_kernel *k, double product, double distanc
 bool tl_kernel_row_sums(const struct tl_rows64 *a, const struct tl_rows64 *b, const struct tl_kernel *k,
                         struct tl_pool *pool, double *out_a, double *out_b, struct tl_err *err);
 
-/* A tile of squared distances d [rows][cols] (row stride ld), of pairs (i0 + r, j0 + c); worker < threads. */
-typedef void (*tl_distance_fn)(void *user, const double *d, size_t ld, size_t i0, size_t rows, size_t j0,
-                               size_t cols, int worker);
+/* A tile of squared distances, or of kernel values, d [rows][cols] (row stride ld), of pairs (i0 + r, j0 +
+ * c); worker < threads. */
+typedef void (*tl_kernel_tile_fn)(void *user, const double *d, size_t ld, size_t i0, size_t rows, size_t j0,
+                                  size_t cols, int worker);
 
 /* All tiles of pairs of rows of a with j0 <= i0; those with j0 == i0 hold pairs twice, and i = j. */
-bool tl_kernel_distances(const struct tl_rows64 *a, struct tl_pool *pool, tl_distance_fn fn, void *user,
+bool tl_kernel_distances(const struct tl_rows64 *a, struct tl_pool *pool, tl_kernel_tile_fn fn, void *user,
                          struct tl_err *err);
+
+/* The same with kernel values, of all pairs of rows of a and b; where b is a, of those with j0 <= i0. */
+bool tl_kernel_tiles(const struct tl_rows64 *a, const struct tl_rows64 *b, const struct tl_kernel *k,
+                     struct tl_pool *pool, tl_kernel_tile_fn fn, void *user, struct tl_err *err);
 
 #endif

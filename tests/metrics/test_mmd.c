@@ -49,6 +49,62 @@ static void test_kid_subsets(void **state)
     tl_pool_destroy(&pool);
 }
 
+/* The subsets' values one by one: tl_mmd over the rows that they name. */
+static void check_subsets(const struct tl_features *x, const struct tl_features *y,
+                          const struct tl_kid_params *p, struct tl_pool *pool)
+{
+    enum { MOST = 128 };
+    struct tl_err err = {0};
+    struct tl_kernel k = tl_kid_kernel(p, x->dim);
+    struct tl_kid kid;
+    double sum = 0, squares = 0, n = (double)p->n_subsets;
+    float a[MOST * 8], b[MOST * 8];
+    assert_true(p->subset_size <= MOST && x->dim == 8);
+    for (size_t s = 0; s < p->n_subsets; s++) {
+        struct tl_mmd m = {0};
+        for (size_t i = 0; i < p->subset_size; i++) {
+            memcpy(a + i * 8, x->x + p->subset_x[s * p->subset_size + i] * 8, 8 * sizeof *a);
+            memcpy(b + i * 8, y->x + p->subset_y[s * p->subset_size + i] * 8, 8 * sizeof *b);
+        }
+        struct tl_features fa = rows_of(a, p->subset_size, 8), fb = rows_of(b, p->subset_size, 8);
+        check_ok(tl_mmd(&fa, &fb, &k, true, 1, NULL, &m, &err), &err);
+        sum += m.value;
+        squares += m.value * m.value;
+    }
+    check_ok(tl_kid(x, y, p, pool, &kid, &err), &err);
+    check_near(kid.mean, sum / n, 1e-12);
+    check_near(kid.sd_n, sqrt(squares / n - sum / n * sum / n), 1e-9);
+}
+
+/* Few large subsets share a pass over all pairs of rows, many small ones are taken alone: the same numbers.
+ * Sets of several tiles; a row may stand in a subset twice. */
+static void test_kid_together(void **state)
+{
+    (void)state;
+    enum { N = 40, SIZE = 120 };
+    struct tl_err err = {0};
+    struct tl_pool *pool = tl_pool_create(2, &err);
+    struct tl_features x = normal_rows(3, 300, 8), y = normal_rows(4, 700, 8),
+                       large = normal_rows(5, 2000, 8);
+    uint32_t rows_x[N * SIZE], rows_y[N * SIZE];
+    for (uint32_t i = 0; i < N * SIZE; i++) {
+        rows_x[i] = i * 7919u % 300;
+        rows_y[i] = i * 104729u / 3 % 700;
+    }
+    struct tl_kid_params p = {
+        .degree = 3, .coef = 1, .n_subsets = N, .subset_size = SIZE, .subset_x = rows_x, .subset_y = rows_y};
+    check_subsets(&x, &y, &p, pool);
+    check_subsets(&x, &large, &p, pool);
+    p.degree = 2;
+    check_subsets(&x, &y, &p, NULL);
+    rows_y[N * SIZE - 1] = 700;
+    struct tl_kid kid;
+    assert_false(tl_kid(&x, &y, &p, pool, &kid, &err));
+    assert_true(err.code == TL_USAGE && strstr(err.text, "row 700 of 700"));
+    rows_free(&x), rows_free(&y), rows_free(&large);
+    tl_pool_destroy(&pool);
+}
+
 static const float kad_x[] = {0, 0, 1, 0, 0, 1, 3, 0}, kad_y[] = {1, 1, 2, 1, 1, 2, 4, 4, 0, 2};
 
 static void test_kad(void **state)
@@ -269,9 +325,9 @@ static void test_vendi(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kid),     cmocka_unit_test(test_kid_subsets), cmocka_unit_test(test_kad),
-        cmocka_unit_test(test_kernels), cmocka_unit_test(test_median),      cmocka_unit_test(test_cmmd),
-        cmocka_unit_test(test_vendi),
+        cmocka_unit_test(test_kid),  cmocka_unit_test(test_kid_subsets), cmocka_unit_test(test_kid_together),
+        cmocka_unit_test(test_kad),  cmocka_unit_test(test_kernels),     cmocka_unit_test(test_median),
+        cmocka_unit_test(test_cmmd), cmocka_unit_test(test_vendi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
