@@ -40,7 +40,7 @@ static bool submit_part(struct tl_reward_batch *b, size_t k, struct tl_err *err)
 {
     struct tl_reward *r = b->set->parts[k].reward;
     double *out = b->scores + k * b->n;
-    if (!tl_reward_check_modality(r->cls, b->items, b->n, err))
+    if (!tl_reward_check_modality(r, b->items, b->n, err))
         return tl_err_add(err, "reward %s", b->set->parts[k].text);
     if (r->cls->submit) {
         b->tickets[k] = r->cls->submit(r, b->items, b->n, err);

@@ -152,8 +152,20 @@ size_t tl_reward_set_count_terms(const struct tl_reward_set *set)
 bool tl_reward_set_needs_prompts(const struct tl_reward_set *set)
 {
     for (size_t k = 0; k < set->n; k++)
-        if (set->parts[k].reward->cls->info.needs_prompt) return true;
+        if (tl_reward_info_of(set->parts[k].reward)->needs_prompt) return true;
     return false;
+}
+
+const char *tl_reward_set_modality(const struct tl_reward_set *set)
+{
+    const char *all = "any";
+    for (size_t k = 0; k < set->n; k++) {
+        const char *its = tl_reward_info_of(set->parts[k].reward)->modality;
+        if (!its || strcmp(its, "any") == 0 || strcmp(its, all) == 0) continue;
+        if (strcmp(all, "any") != 0) return NULL;
+        all = its;
+    }
+    return all;
 }
 
 bool tl_reward_set_knows(const struct tl_reward_set *set, const char *sha256)
@@ -191,11 +203,11 @@ bool tl_reward_set_about(const struct tl_reward_set *set, size_t k, struct tl_re
     const struct tl_reward_part *p = &set->parts[k];
     const struct tl_reward_class *cls = p->reward->cls;
     about_whole(&set->terms[p->term], p->term, out);
-    out->info = &cls->info;
+    out->info = tl_reward_info_of(p->reward);
     out->spec = p->text;
     out->variant = NULL;
-    out->low = cls->info.low;
-    out->high = cls->info.high;
+    out->low = out->info->low;
+    out->high = out->info->high;
     return !cls->about || cls->about(p->reward, out, err) || tl_err_add(err, "reward %s", p->text);
 }
 
@@ -237,8 +249,7 @@ bool tl_reward_set_embed(struct tl_reward_set *set, const struct tl_reward_item 
     if (!r)
         return tl_err_set(err, TL_USAGE,
                           "none of the rewards has an encoder of samples; clip, aesthetic and clap have one");
-    if (!tl_reward_check_modality(r->cls, items, n, err) || !r->cls->embed(r, items, n, out, err))
-        return false;
+    if (!tl_reward_check_modality(r, items, n, err) || !r->cls->embed(r, items, n, out, err)) return false;
     size_t dim = r->cls->embed_dim(r);
     for (size_t i = 0; i < n * dim; i++) {
         if (isfinite(out[i])) continue;

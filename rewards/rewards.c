@@ -14,6 +14,8 @@ const struct tl_reward_class *const tl_reward_classes[] = {
     &tl_reward_clipping,
     &tl_reward_colour,
     &tl_reward_ensemble,
+    &tl_reward_exec,
+    &tl_reward_exec_set,
     &tl_reward_jpeg,
     &tl_reward_loudness,
     &tl_reward_scene,
@@ -97,15 +99,22 @@ struct tl_sound tl_reward_item_sound(const struct tl_reward_item *item)
     };
 }
 
-bool tl_reward_check_modality(const struct tl_reward_class *cls, const struct tl_reward_item *items, size_t n,
+const struct tl_reward_info *tl_reward_info_of(const struct tl_reward *reward)
+{
+    return reward->cls->info_of ? reward->cls->info_of(reward) : &reward->cls->info;
+}
+
+bool tl_reward_check_modality(const struct tl_reward *reward, const struct tl_reward_item *items, size_t n,
                               struct tl_err *err)
 {
-    bool wants_sound = cls->info.modality && strcmp(cls->info.modality, "audio") == 0;
+    const struct tl_reward_info *info = tl_reward_info_of(reward);
+    bool wants_sound = info->modality && strcmp(info->modality, "audio") == 0;
+    if (info->modality && strcmp(info->modality, "any") == 0) return true;
     for (size_t i = 0; i < n; i++) {
         bool is_sound = items[i].samples != NULL, is_hash = !items[i].rgb && !is_sound && items[i].sha256;
-        if (is_sound == wants_sound || (is_hash && cls->knows)) continue;
+        if (is_sound == wants_sound || (is_hash && reward->cls->knows)) continue;
         tl_err_set(err, TL_USAGE, "this is a %s, and %s scores %ss", is_sound ? "sound" : "picture",
-                   cls->info.name, wants_sound ? "sound" : "picture");
+                   info->name, wants_sound ? "sound" : "picture");
         return tl_reward_item_err(items, i, err);
     }
     return true;

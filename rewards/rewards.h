@@ -51,6 +51,9 @@ struct tl_reward_class {
                     struct tl_err *err);
     bool (*collect)(struct tl_reward *reward, void *ticket, double *out, struct tl_err *err);
 
+    /* Optional: the opened reward's own facts where `info` has them for no more than the class: modality,
+     * needs_prompt, deterministic, low and high may differ. */
+    const struct tl_reward_info *(*info_of)(const struct tl_reward *reward);
     /* Optional: variant, encoder, hash, range; the rest is filled in already. */
     bool (*about)(const struct tl_reward *reward, struct tl_reward_about *out, struct tl_err *err);
 
@@ -73,8 +76,8 @@ struct tl_reward_class {
 /* Ends at NULL. */
 extern const struct tl_reward_class *const tl_reward_classes[];
 extern const struct tl_reward_class tl_reward_aesthetic, tl_reward_clap, tl_reward_clip, tl_reward_clipping,
-    tl_reward_colour, tl_reward_ensemble, tl_reward_jpeg, tl_reward_loudness, tl_reward_scene,
-    tl_reward_silence;
+    tl_reward_colour, tl_reward_ensemble, tl_reward_exec, tl_reward_exec_set, tl_reward_jpeg,
+    tl_reward_loudness, tl_reward_scene, tl_reward_silence;
 
 /* NULL with TL_USAGE that names what there is. */
 const struct tl_reward_class *tl_reward_class_find(const struct tl_reward_class *const *classes,
@@ -101,9 +104,12 @@ void tl_reward_set_slopes(const struct tl_reward_set *set, const double *parts, 
 /* The item's sound, borrowed and only to be read. */
 struct tl_sound tl_reward_item_sound(const struct tl_reward_item *item);
 
-/* Every item is what the class scores, a picture or a sound; else TL_USAGE that names the first that is not.
+/* What the opened reward says of itself, or else its class. */
+const struct tl_reward_info *tl_reward_info_of(const struct tl_reward *reward);
+
+/* Every item is what the reward scores, a picture or a sound; else TL_USAGE that names the first that is not.
  */
-bool tl_reward_check_modality(const struct tl_reward_class *cls, const struct tl_reward_item *items, size_t n,
+bool tl_reward_check_modality(const struct tl_reward *reward, const struct tl_reward_item *items, size_t n,
                               struct tl_err *err);
 
 /* Puts the item's name in front of the error: "cat.png: ..." or "sample 12: ...". Always false. */

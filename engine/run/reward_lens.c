@@ -54,7 +54,7 @@ static size_t place_of(struct tl_store **stores, size_t *n, struct tl_store *sto
 
 static bool part_serves(const struct tl_reward_class *cls, struct tl_err *err)
 {
-    if (strcmp(cls->info.modality, "image") != 0)
+    if (strcmp(cls->info.modality, "audio") == 0)
         return tl_err_set(err, TL_USAGE, "reward %s scores sounds, not pictures", cls->info.name);
     return (cls->info.has_gradient && cls->build) ||
            tl_err_set(err, TL_USAGE, "reward %s has no gradient (tiller list rewards says which have one)",

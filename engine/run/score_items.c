@@ -333,12 +333,11 @@ bool tl_score_items(const struct tl_score_params *params, const struct tl_job *j
     bool ok = tl_score_reward_check(params, err);
     if (ok) {
         w.folder = params->folders[0];
-        w.modality = tl_score_reward_modality(params->metric);
-        ok = tl_score_pair(&w, err);
+        ok = tl_score_reward_modality(&w, err) && tl_score_pair(&w, err);
     }
     if (ok) w.pool = tl_feature_pool_open(w.modality, params->workers, err);
-    ok = ok && w.pool && tl_score_reward_open(&w, err) && score_all(&w, err) && check_any(&w, err) &&
-         summarise(&w, out, err);
+    ok = ok && w.pool && (w.reward || tl_score_reward_open(&w, err)) && score_all(&w, err) &&
+         check_any(&w, err) && summarise(&w, out, err);
     tl_reward_set_close(&w.reward);
     tl_feature_keep_finish(&w.keep);
     tl_decode_pool_close(&w.pool);

@@ -52,7 +52,9 @@ bool tl_score_pair(struct tl_score_work *work, struct tl_err *err);
 /* Opens the reward that the params name; before that, what its table row says of it. score_reward.c */
 const struct tl_reward_info *tl_score_reward_info(const char *reward);
 bool tl_score_reward_check(const struct tl_score_params *params, struct tl_err *err);
-enum tl_modality tl_score_reward_modality(const char *reward);
+/* work->modality. A program of the user's is opened for it: only it knows. One that takes both gets what the
+ * folder has. */
+bool tl_score_reward_modality(struct tl_score_work *work, struct tl_err *err);
 bool tl_score_reward_open(struct tl_score_work *work, struct tl_err *err);
 
 #endif

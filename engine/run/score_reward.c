@@ -14,8 +14,8 @@ const struct tl_reward_info *tl_score_reward_info(const char *reward)
     return NULL;
 }
 
-/* Of an ensemble, "ensemble:HOW:REWARD+...", its first member's. */
-enum tl_modality tl_score_reward_modality(const char *reward)
+/* By the table. Of an ensemble, "ensemble:HOW:REWARD+...", its first member's. */
+static const char *modality_of(const char *reward)
 {
     const struct tl_reward_info *info = tl_score_reward_info(reward);
     const char *member = info && strcmp(info->name, "ensemble") == 0 ? strchr(reward, ':') : NULL;
@@ -27,7 +27,31 @@ enum tl_modality tl_score_reward_modality(const char *reward)
         if (first) info = first;
         tl_str_finish(&name);
     }
-    return info && strcmp(info->modality, "audio") == 0 ? TL_MODALITY_AUDIO : TL_MODALITY_IMAGE;
+    return info ? info->modality : "image";
+}
+
+static bool has_pictures(const char *folder)
+{
+    struct tl_folder files = {0};
+    struct tl_err ignored = {0};
+    bool ok = tl_folder_open_any(folder, TL_MODALITY_IMAGE, TL_FOLDER_NO_CAPTIONS, &files, &ignored);
+    tl_folder_finish(&files);
+    return ok;
+}
+
+bool tl_score_reward_modality(struct tl_score_work *w, struct tl_err *err)
+{
+    const char *its = modality_of(w->params->metric);
+    if (strcmp(its, "any") == 0) {
+        if (!tl_score_reward_open(w, err)) return false;
+        its = tl_reward_set_modality(w->reward);
+        if (!its)
+            return tl_err_set(err, TL_USAGE, "%s: one member takes pictures, another takes sounds",
+                              w->params->metric);
+        if (strcmp(its, "any") == 0) its = has_pictures(w->folder) ? "image" : "audio";
+    }
+    w->modality = strcmp(its, "audio") == 0 ? TL_MODALITY_AUDIO : TL_MODALITY_IMAGE;
+    return true;
 }
 
 /* Whether ARG says the encoder already. */

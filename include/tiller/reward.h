@@ -35,7 +35,8 @@ struct tl_reward_info {
     const char *name;
     const char *help;     /* one clause */
     const char *argument; /* what ARG is: "FOLDER[,flavour=NAME]"; "" where there is none */
-    const char *modality; /* "image" or "audio": what a sample must be */
+    const char *modality; /* "image", "audio": what a sample must be; "any": either. Of a row that is a program of
+                             the user's "any": only the opened reward knows (tl_reward_about.info) */
     enum tl_reward_kind kind;
     bool needs_encoder; /* ARG names a model's folder */
     const char
@@ -90,6 +91,8 @@ void tl_reward_set_close(struct tl_reward_set **set);
 size_t tl_reward_set_count(const struct tl_reward_set *set); /* its parts */
 size_t tl_reward_set_count_terms(const struct tl_reward_set *set);
 bool tl_reward_set_needs_prompts(const struct tl_reward_set *set); /* any part does */
+/* What all parts take: "image", "audio", or "any". NULL where one takes pictures and another sounds. */
+const char *tl_reward_set_modality(const struct tl_reward_set *set);
 /* Whether a sample whose file has this SHA-256 can be scored without its pixels or samples: every part needs
  * its embedding only, and that is kept. May be called while another thread scores. */
 bool tl_reward_set_knows(const struct tl_reward_set *set, const char *sha256);
