@@ -38,6 +38,7 @@ static cJSON *about(const struct tl_steer *s, const cJSON *line, size_t j)
     cJSON_AddNumberToObject(o, "to", p->to);
     cJSON_AddNumberToObject(o, "draws", p->draws);
     cJSON_AddNumberToObject(o, "guide", p->guide);
+    cJSON_AddStringToObject(o, "reward_path", s->by_lens ? "device" : "bytes");
     static const char *const lists[][2] = {
         {"rewards", "reward"}, {"log_weights", "log_weight"}, {"weights", "weight"}};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {

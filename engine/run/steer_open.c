@@ -1,6 +1,5 @@
 /* Opening a steered run: what is cheap to refuse comes first, then folder, model, rewards; then the run
  * begins. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,8 +36,8 @@ static bool open_rewards(struct tl_steer *s, struct tl_err *err)
                            err);
     if (!s->reward) return tl_err_add(err, "--reward");
     for (size_t i = 0; i < tl_reward_set_count(s->reward); i++) {
-        const struct tl_reward_info *info = &tl_reward_set_part(s->reward, i)->cls->info;
-        if (strcmp(info->modality, "image") != 0)
+        const struct tl_reward_info *info = tl_reward_info_of(tl_reward_set_part(s->reward, i));
+        if (strcmp(info->modality, "audio") == 0)
             return tl_err_set(err, TL_USAGE, "--reward %s scores sounds, %s makes pictures", info->name,
                               s->p->sample.model);
         if (info->kind == TL_REWARD_OF_SET)
@@ -58,6 +57,7 @@ static bool plan(struct tl_steer *s, struct tl_err *err)
     s->together = (size_t)batch / s->k > 0 ? (size_t)batch / s->k : 1;
     if (s->together > s->n_groups) s->together = s->n_groups;
     if ((size_t)batch > s->together * s->k) batch = (int)(s->together * s->k);
+    s->model.input_gradient = tl_steer_guides(s);
     if (!tl_sample_model_plan(&s->model, batch, err)) return false;
     s->settings.sampler = s->model.sampler;
     s->settings.width = s->model.width;
@@ -68,17 +68,16 @@ static bool plan(struct tl_steer *s, struct tl_err *err)
 static bool set_scored(struct tl_steer *s, struct tl_err *err)
 {
     const struct tl_steer_params *p = s->p;
-    size_t n = (size_t)p->sample.steps;
+    size_t n = (size_t)p->sample.steps, first, last;
     s->scored = calloc(n, sizeof *s->scored);
     if (!s->scored) return tl_err_set(err, TL_FAIL, "out of memory");
     if (!tl_steer_looks(s)) return true;
-    /* 0.2 * 20 is a little more than 4 */
-    size_t first = (size_t)ceil(p->from * (double)n - 1e-9), last = (size_t)floor(p->to * (double)n + 1e-9);
-    for (size_t i = first; i <= last && i < n; i += (size_t)p->every) {
+    bool any = tl_steer_window(s, &first, &last);
+    for (size_t i = first; any && i <= last; i += (size_t)p->every) {
         s->scored[i] = true;
         s->n_scored++;
     }
-    if (s->n_scored == 0)
+    if (!any)
         tl_log(TL_LOG_WARN,
                "no step is scored: --steps %zu has none from --from %g to --to %g; the pictures are plain "
                "samples, weighed at the end",
@@ -91,10 +90,8 @@ static bool check_noise(const struct tl_steer *s, struct tl_err *err)
 {
     size_t n = (size_t)s->p->sample.steps, end = n, lost = 0, first = n;
     while (end > 0 && !(s->model.steps[end - 1].sigma > 0)) end--;
-    for (size_t i = 0; i < n; i++) {
-        if (!s->scored[i] || i < end) continue;
-        if (lost++ == 0) first = i;
-    }
+    for (size_t i = end; i < n; i++)
+        if (s->scored[i] && lost++ == 0) first = i;
     if (lost == 0 || s->p->ess <= 0) return true;
     if (end == 0)
         return tl_err_set(
@@ -117,7 +114,8 @@ static bool open_model(struct tl_steer *s, struct tl_err *err)
     if (!s->lines) return tl_err_set(err, TL_FAIL, "out of memory for %zu prompts", s->n_groups);
     return tl_sample_model_open(&s->model, s->t.device, &s->p->sample, &s->inputs, &s->own.sample.guidance,
                                 err) &&
-           plan(s, err) && set_scored(s, err) && check_noise(s, err) && open_rewards(s, err);
+           plan(s, err) && set_scored(s, err) && check_noise(s, err) && open_rewards(s, err) &&
+           tl_steer_open_lens(s, err);
 }
 
 /* What the run is made from: a resume refuses another one. */
@@ -175,8 +173,10 @@ void tl_steer_close(struct tl_steer *s)
     for (size_t g = 0; s->lines && g < s->n_groups; g++) cJSON_Delete(s->lines[g]);
     free(s->lines);
     free(s->scored);
+    free(s->guided);
     free(s->command);
     if (s->log >= 0) close(s->log);
+    tl_reward_lens_destroy(&s->lens);
     tl_reward_set_close(&s->reward);
     tl_sample_model_close(&s->model);
     tl_training_close(&s->t);

@@ -8,6 +8,8 @@
 #include "run/memory_plan.h"
 #include "run/steer_parts.h"
 
+static const char *const paths[] = {"auto", "device", "bytes", NULL};
+
 #define P struct tl_steer_params
 const struct tl_option tl_steer_options[] = {
     TL_OPTION_STRING(P, sample.model, 'm', "model", NULL, "FOLDER", "a diffusers pipeline (model_index.json)",
@@ -37,7 +39,11 @@ const struct tl_option tl_steer_options[] = {
     TL_OPTION_INT(P, draws, 0, "draws", "1", 1, 4096, "N",
                   "an intermediate reward is that of N draws around the prediction; 1: the prediction's"),
     TL_OPTION_REAL(P, guide, 0, "guide", "0", 0, 1000, "X",
-                   "move each step along the reward's gradient, X times lambda; weights make up for it"),
+                   "move each step of the window along the reward's gradient, X times lambda; weights make "
+                   "up for it"),
+    TL_OPTION_ENUM(P, reward_path, 0, "reward-path", "auto", paths,
+                   "intermediate rewards: of the device's float pictures, or of 8-bit ones; auto: device "
+                   "where all rewards have a gradient"),
     TL_OPTION_BOOL(P, raw_rewards, 0, "raw-rewards", NULL, "sum several rewards as they are"),
     TL_OPTION_INT(P, standardise, 0, "standardise", "64", 2, 100000, "N",
                   "plain samples that give several rewards their scale"),
@@ -112,6 +118,8 @@ static bool check_numbers(const struct tl_steer_params *p, struct tl_err *err)
         return tl_err_set(err, TL_USAGE,
                           "--every %d --draws %d --standardise %d: at least 1, 1 and 2 are needed", p->every,
                           p->draws, p->standardise);
+    if (!(p->guide >= 0 && isfinite(p->guide)))
+        return tl_err_set(err, TL_USAGE, "--guide %g: 0 or more is needed", p->guide);
     return (p->ess >= 0 && p->ess <= 1) ||
            tl_err_set(err, TL_USAGE, "--ess %g: a share of the particles, 0 to 1, is needed", p->ess);
 }
@@ -124,7 +132,7 @@ bool tl_steer_check(struct tl_steer *s, struct tl_err *err)
     if (p->reward.n == 0)
         return tl_err_set(err, TL_USAGE,
                           "what is steered to? --reward NAME[:ARG]; tiller list rewards shows them");
-    if (p->sample.n == 1 && p->lambda != 0)
+    if (p->sample.n == 1 && p->lambda != 0 && !(p->guide > 0))
         tl_log(TL_LOG_WARN, "one particle has nobody to compete with: the picture is that of tiller sample");
     return true;
 }

@@ -148,6 +148,8 @@ static void add_settings(const struct tl_steer *s, cJSON *o)
     tl_listing_number(o, "to", p->to);
     tl_listing_count(o, "draws", (uint64_t)p->draws);
     tl_listing_number(o, "guide", p->guide);
+    tl_listing_count(o, "guided_steps", s->n_guided);
+    tl_listing_text(o, "reward_path", s->by_lens ? "device" : "bytes"); /* of intermediate rewards */
     tl_listing_text(o, "sampler", s->settings.sampler);
     tl_listing_count(o, "steps", (uint64_t)p->sample.steps);
     cJSON *scored = tl_listing_array(o, "scored_steps");
@@ -220,6 +222,8 @@ static cJSON *summary_of(const struct tl_steer *s, const struct tl_steer_totals 
     if (s->model.left_out) tl_listing_count(o, "left_out", s->model.left_out);
     tl_listing_format(o, "steering", "%zu particles, lambda %g, %s, %s, %zu scored steps", s->k, p->lambda,
                       s->potential->name, s->resampler->name, s->n_scored);
+    if (s->n_guided)
+        tl_listing_format(o, "guidance by the reward", "%g lambda in %zu steps", p->guide, s->n_guided);
     tl_listing_format(o, "sampler", "%s, %d steps, eta %g, guidance %g", s->settings.sampler, p->sample.steps,
                       p->sample.eta, p->sample.guidance);
     tl_listing_format(o, "seed", "%llu", (unsigned long long)s->job->seed);

@@ -2,9 +2,12 @@
  *
  *     steer_options   the table, and what is refused without the model
  *     steer_open      folder, model, rewards, and what is refused with them
+ *     steer_lens      which steps are guided; rewards on the device
+ *     steer_guide     the gradient that guides (its own header)
  *     steer_standard  the scale of several rewards, from plain samples
  *     steer_job       the door: groups, a few at a time
- *     steer_walk      groups that walk the sampler together: score, weigh, resample, step
+ *     steer_walk      groups that walk the sampler together; steer_weigh: scored steps, weights, resampling;
+ *                     steer_line: what is told of a group; steer_crowd.h is what the three share
  *     steer_score     samples to rewards
  *     steer_keep      a finished group's files, steer.jsonl and what a resume finds there
  *     steer_output    what is made from the lines of all groups: metadata, steer.json
@@ -19,6 +22,7 @@
 #include "algo/smc.h"
 #include "io/json.h"
 #include "run/progress.h"
+#include "run/reward_lens.h"
 #include "run/sample_model.h"
 #include "run/train_methods.h"
 
@@ -43,16 +47,20 @@ struct tl_steer {
     struct tl_reward_set *reward;
     const struct tl_potential *potential;
     const struct tl_resampler *resampler;
-    size_t k, n_groups;        /* particles of a group; prompts */
-    size_t together;           /* groups that walk at a time, at most */
-    bool *scored;              /* [steps] */
-    size_t n_scored;           /* steps */
-    char *command;             /* that the pictures tell: of the run's beginning; owned, may be NULL */
-    cJSON **lines;             /* [n_groups] of steer.jsonl, NULL where a group is not finished; owned */
-    size_t n_finished, n_kept; /* groups: in all; that a resume found finished */
-    size_t n_drawn;            /* samples of this call */
-    int log;                   /* file descriptor of steer.jsonl, or -1 */
-    enum tl_steer_work work;   /* what is going on, since: */
+    size_t k, n_groups;          /* particles of a group; prompts */
+    size_t together;             /* groups that walk at a time, at most */
+    bool *scored;                /* [steps] */
+    size_t n_scored;             /* steps */
+    struct tl_reward_lens *lens; /* NULL where nothing needs it */
+    bool by_lens;                /* intermediate rewards come from it, not from bytes */
+    bool *guided;                /* [steps] whose mean is moved */
+    size_t n_guided;             /* steps */
+    char *command;               /* that the pictures tell: of the run's beginning; owned, may be NULL */
+    cJSON **lines;               /* [n_groups] of steer.jsonl, NULL where a group is not finished; owned */
+    size_t n_finished, n_kept;   /* groups: in all; that a resume found finished */
+    size_t n_drawn;              /* samples of this call */
+    int log;                     /* file descriptor of steer.jsonl, or -1 */
+    enum tl_steer_work work;     /* what is going on, since: */
     double since;
     double seconds[TL_STEER_WORKS];
     struct tl_progress_meter meter;
@@ -73,6 +81,16 @@ void tl_steer_close(struct tl_steer *s);
 /* Whether intermediate rewards change anything. */
 bool tl_steer_looks(const struct tl_steer *s);
 
+/* ---- steer_lens.c ---- */
+/* Whether the options ask for guidance that does something. */
+bool tl_steer_guides(const struct tl_steer *s);
+/* First and last step of the window from .. to; false where there is none. */
+bool tl_steer_window(const struct tl_steer *s, size_t *out_first, size_t *out_last);
+/* Sets guided steps, and plans the lens where the rewards go through it. */
+bool tl_steer_open_lens(struct tl_steer *s, struct tl_err *err);
+/* Prompts of pictures first .. first + n - 1; the caller frees the list. NULL: out of memory. */
+const char **tl_steer_prompts(const struct tl_steer *s, size_t first, size_t n);
+
 /* ---- steer_standard.c ---- */
 /* Gives the rewards their scale where they need one: measured, or what run.json keeps. */
 bool tl_steer_standardise(struct tl_steer *s, struct tl_err *err);
@@ -90,7 +108,10 @@ struct tl_steer_look {
  * Errors name particle, prompt and step. */
 bool tl_steer_score(struct tl_steer *s, const struct tl_steer_look *look, double *out_total,
                     double *out_parts, uint8_t *out_rgb, struct tl_err *err);
-/* Rewards that one sample costs on its whole way. */
+/* Whether the gradient of a guided step brings the rewards that a scored one needs. */
+bool tl_steer_has_rewards(const struct tl_steer *s, size_t step);
+/* What one sample costs on its whole way; a gradient counts as three evaluations. */
+size_t tl_steer_network_evaluations(const struct tl_steer *s);
 size_t tl_steer_reward_evaluations(const struct tl_steer *s);
 
 /* ---- steer_walk.c ---- */

@@ -8,9 +8,22 @@
 
 enum { NAME = 80 };
 
+size_t tl_steer_network_evaluations(const struct tl_steer *s)
+{
+    return (size_t)s->p->sample.steps + 3 * s->n_guided;
+}
+
+bool tl_steer_has_rewards(const struct tl_steer *s, size_t step)
+{
+    return s->guided[step] && s->by_lens && s->p->draws == 1;
+}
+
 size_t tl_steer_reward_evaluations(const struct tl_steer *s)
 {
-    return s->n_scored * (size_t)s->p->draws + 1;
+    size_t n = 1 + 3 * s->n_guided, draws = (size_t)s->p->draws;
+    for (size_t i = 0; i < (size_t)s->p->sample.steps; i++)
+        if (s->scored[i] && !tl_steer_has_rewards(s, i)) n += draws;
+    return n;
 }
 
 static bool is_final(const struct tl_steer *s, const struct tl_steer_look *look)
@@ -49,6 +62,27 @@ static bool score_pictures(struct tl_steer *s, const struct tl_steer_look *look,
     return ok;
 }
 
+/* The same on the device; nothing becomes a byte. */
+static bool score_on_device(struct tl_steer *s, const struct tl_steer_look *look, const float *latents,
+                            double *total, double *parts, struct tl_err *err)
+{
+    const char **prompts = tl_steer_prompts(s, look->first, look->n);
+    bool ok = prompts || tl_err_set(err, TL_FAIL, "out of memory");
+    ok = ok && (tl_reward_lens_score(s->lens, latents, prompts, look->n, total, parts, err) ||
+                tl_err_add(err, "step %zu, counted from particle %zu of prompt %zu", look->step,
+                           look->first % s->k, look->first / s->k));
+    free((void *)prompts);
+    return ok;
+}
+
+/* rgb NULL: no pictures are wanted. */
+static bool score_latents(struct tl_steer *s, const struct tl_steer_look *look, const float *latents,
+                          uint8_t *rgb, double *total, double *parts, struct tl_err *err)
+{
+    return rgb ? score_pictures(s, look, latents, rgb, total, parts, err)
+               : score_on_device(s, look, latents, total, parts, err);
+}
+
 /* Draw d around the predictions: unit-variance latents have a posterior of variance 1 - alpha_bar. */
 static void draw(const struct tl_steer *s, const struct tl_steer_look *look, size_t d, float *out)
 {
@@ -78,7 +112,7 @@ static bool score_draws(struct tl_steer *s, const struct tl_steer_look *look, st
     for (size_t i = 0; parts && i < look->n * n_parts; i++) parts[i] = 0;
     for (size_t k = 0; k < d->n; k++) {
         draw(s, look, k, d->latents);
-        if (!score_pictures(s, look, d->latents, rgb, d->row, row_parts, err))
+        if (!score_latents(s, look, d->latents, rgb, d->row, row_parts, err))
             return tl_err_add(err, "draw %zu", k);
         for (size_t i = 0; i < look->n; i++) d->total[i * d->n + k] = d->row[i];
         for (size_t i = 0; parts && i < look->n * n_parts; i++) parts[i] += row_parts[i] / (double)d->n;
@@ -93,7 +127,7 @@ static bool score(struct tl_steer *s, const struct tl_steer_look *look, uint8_t 
 {
     size_t n = look->n, dim = s->model.dim;
     if (is_final(s, look) || s->p->draws == 1)
-        return score_pictures(s, look, look->x0, rgb, total, parts, err);
+        return score_latents(s, look, look->x0, rgb, total, parts, err);
     struct draws d = {.n = (size_t)s->p->draws};
     d.latents = malloc(n * dim * sizeof *d.latents);
     d.total = malloc(n * d.n * sizeof *d.total);
@@ -111,8 +145,9 @@ bool tl_steer_score(struct tl_steer *s, const struct tl_steer_look *look, double
 {
     enum tl_steer_work before = s->work;
     tl_steer_begin_work(s, TL_STEER_REWARDS);
-    uint8_t *rgb = out_rgb ? out_rgb : malloc(look->n * s->model.bytes);
-    bool ok = rgb || tl_err_set(err, TL_FAIL, "out of memory for %zu pictures", look->n);
+    bool pictures = out_rgb || !s->by_lens || is_final(s, look);
+    uint8_t *rgb = out_rgb || !pictures ? out_rgb : malloc(look->n * s->model.bytes);
+    bool ok = rgb || !pictures || tl_err_set(err, TL_FAIL, "out of memory for %zu pictures", look->n);
     ok = ok && score(s, look, rgb, out_total, out_parts, err);
     if (!out_rgb) free(rgb);
     tl_steer_begin_work(s, before);

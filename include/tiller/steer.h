@@ -26,6 +26,10 @@
 
 #include <tiller/sample.h>
 
+/* Where intermediate rewards come from: the decoded 8-bit pictures, as the final ones, or the device's float
+ * pictures, which need not leave it (auto: where all rewards have a gradient). */
+enum tl_reward_path { TL_REWARD_PATH_AUTO, TL_REWARD_PATH_DEVICE, TL_REWARD_PATH_BYTES };
+
 struct tl_steer_params {
     struct tl_sample_params sample; /* n: particles a prompt. save_latents is not looked at */
     const char *method;             /* "steer": what the folder's config.json is of */
@@ -39,7 +43,9 @@ struct tl_steer_params {
     int every;                      /* score each so many steps, */
     double from, to;                /* from step ceil(from n) to floor(to n) of n */
     int draws;                      /* x_0 that are drawn for one intermediate reward; 1: the prediction */
-    double guide;                   /* strength of the gradient in the proposal; 0: none */
+    double guide;                   /* strength of the gradient in the proposal; 0: none. The steps of the
+                                       window from .. to that add noise are guided, each one */
+    int reward_path;                /* enum tl_reward_path */
     bool report, resume;
     bool json; /* the report as JSON: steer.json */
 };
