@@ -103,6 +103,32 @@ cJSON *tl_json_read(const char *path, struct tl_err *err)
     return value;
 }
 
+/* In place: 1e300 is shorter, spaces fill up. */
+static void replace_infinities(char *text, size_t n)
+{
+    static const char infinity[] = "Infinity", number[] = "1e300   ";
+    bool inside = false;
+    for (size_t i = 0; i < n; i++) {
+        if (inside && text[i] == '\\')
+            i++;
+        else if (text[i] == '"')
+            inside = !inside;
+        else if (!inside && n - i >= 8 && memcmp(text + i, infinity, 8) == 0)
+            memcpy(text + i, number, 8);
+    }
+}
+
+cJSON *tl_json_read_python(const char *path, struct tl_err *err)
+{
+    size_t n;
+    uint8_t *text = tl_file_read(path, MOST_BYTES, &n, err);
+    if (!text) return NULL;
+    replace_infinities((char *)text, n);
+    cJSON *value = tl_json_parse((const char *)text, n, path, err);
+    free(text);
+    return value;
+}
+
 const cJSON *tl_json_get(const cJSON *object, const char *key)
 {
     const cJSON *item = cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, key) : NULL;

@@ -23,6 +23,10 @@
 cJSON *tl_json_parse(const char *text, size_t n, const char *what, struct tl_err *err);
 cJSON *tl_json_read(const char *path, struct tl_err *err);
 
+/* The same of a file that Python wrote, which is not quite JSON: Infinity and -Infinity, outside strings, are
+ * read as 1e300 and -1e300. diffusers' scheduler configs have them. */
+cJSON *tl_json_read_python(const char *path, struct tl_err *err);
+
 /* Member of an object by exact name, borrowed; NULL where absent, null, or `object` is no object. */
 const cJSON *tl_json_get(const cJSON *object, const char *key);
 

@@ -170,7 +170,7 @@ static bool add_pipeline(cJSON *out, struct place *p, bool *out_whole, struct tl
 
 static bool add_scheduler(cJSON *out, struct place *p, struct tl_err *err)
 {
-    cJSON *config = tl_json_read(in(p, "scheduler_config.json"), err);
+    cJSON *config = tl_json_read_python(in(p, "scheduler_config.json"), err);
     if (!config) return false;
     tl_listing_text(out, "class", class_text(config));
     bool ok = add_scheduler_row(out, in(p, "scheduler_config.json"), err);

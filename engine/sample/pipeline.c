@@ -133,7 +133,7 @@ static bool open_scheduler(struct tl_pipeline *p, struct tl_err *err)
 {
     struct tl_str path = {0};
     tl_path_join(&path, p->folder, "scheduler/scheduler_config.json");
-    p->scheduler_json = tl_json_read(path.data, err);
+    p->scheduler_json = tl_json_read_python(path.data, err);
     bool ok = p->scheduler_json && tl_scheduler_read(&p->scheduler, path.data, err);
     tl_str_finish(&path);
     return ok;

@@ -242,7 +242,7 @@ bool tl_scheduler_read(struct tl_scheduler *s, const char *path, struct tl_err *
     *s = (struct tl_scheduler){0};
     struct tl_scheduler_config config;
     struct tl_arena arena = {0};
-    cJSON *json = tl_json_read(path, err); /* its messages name the file */
+    cJSON *json = tl_json_read_python(path, err); /* its messages name the file */
     if (!json) return false;
     bool ok = tl_scheduler_config_from_json(json, &arena, &config, err) && tl_scheduler_init(s, &config, err);
     if (!ok) tl_err_add(err, "%s", path);

@@ -270,12 +270,32 @@ static void test_many_keys(void **state)
     tl_str_finish(&s);
 }
 
+static void test_python(void **state)
+{
+    (void)state;
+    struct tl_err err = {0};
+    static const char text[] = "{\"a\": -Infinity, \"b\": [Infinity, \"\\\"-Infinity\"], \"Infinity\": 1}",
+                      wrong[] = "{\"a\": NaN, \"b\": Infinityy}";
+    check_ok(tl_file_write(io_path("p.json"), text, sizeof text - 1, &err), &err);
+    cJSON *o = tl_json_read_python(io_path("p.json"), &err);
+    check_ok(o, &err);
+    double a = 0;
+    check_ok(tl_json_double(o, "a", 0, &a, &err), &err);
+    assert_true(a == -1e300 && tl_json_get(o, "b")->child->valuedouble == 1e300);
+    assert_string_equal(tl_json_get(o, "b")->child->next->valuestring, "\"-Infinity");
+    assert_non_null(tl_json_get(o, "Infinity"));
+    cJSON_Delete(o);
+    check_fails(tl_json_read(io_path("p.json"), &err), &err, TL_BAD_INPUT, "line 1");
+    check_ok(tl_file_write(io_path("p.json"), wrong, sizeof wrong - 1, &err), &err);
+    check_fails(tl_json_read_python(io_path("p.json"), &err), &err, TL_BAD_INPUT, "a value expected");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accepts),   cmocka_unit_test(test_refuses),     cmocka_unit_test(test_getters),
         cmocka_unit_test(test_print),     cmocka_unit_test(test_print_bytes), cmocka_unit_test(test_doubles),
-        cmocka_unit_test(test_many_keys),
+        cmocka_unit_test(test_many_keys), cmocka_unit_test(test_python),
     };
     return cmocka_run_group_tests(tests, io_setup, io_teardown);
 }
