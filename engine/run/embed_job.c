@@ -4,24 +4,14 @@
 #include <stdlib.h>
 
 #include "io/file.h"
+#include "run/encode_options.h"
 #include "run/feature_set.h"
 #include "run/listing.h"
-#include "run/memory_plan.h"
 
 const struct tl_option tl_embed_options[] = {
-    TL_OPTION_STRING(
-        struct tl_embed_params, encoder, 0, "encoder", NULL, "NAME:FILE|FOLDER",
-        "what embeds: inception:FILE, vggish:FILE, panns:FILE, logmel, or a model's folder (CLIP, "
-        "CLAP); see tiller list encoders"),
+    TL_ENCODE_OPTION_ENCODER(struct tl_embed_params),
     TL_OPTION_STRING(struct tl_embed_params, output, 'o', "output", NULL, "FILE", "the file to write"),
-    TL_OPTION_ENUM(struct tl_embed_params, dtype, 0, "dtype", "f32", tl_dtype_choices,
-                   "what an encoder's weights are kept in; everything is computed in f32"),
-    TL_OPTION_INT(struct tl_embed_params, workers, 0, "workers", "0", 0, 16, "N",
-                  "processes that decode files; 0: one a core"),
-    TL_OPTION_BOOL(struct tl_embed_params, no_cache, 0, "no-cache", "false",
-                   "encodes every file anew, and keeps nothing"),
-    TL_OPTION_BOOL(struct tl_embed_params, strict, 0, "strict", "false",
-                   "fails at the first file that cannot be used, instead of skipping it"),
+    TL_ENCODE_OPTIONS(struct tl_embed_params),
     {0},
 };
 

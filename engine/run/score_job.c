@@ -4,14 +4,11 @@
 #include <sys/stat.h>
 
 #include "io/file.h"
-#include "run/memory_plan.h"
+#include "run/encode_options.h"
 #include "run/score_parts.h"
 
 const struct tl_option tl_score_options[] = {
-    TL_OPTION_STRING(
-        struct tl_score_params, encoder, 0, "encoder", NULL, "NAME:FILE|FOLDER",
-        "what embeds: inception:FILE, vggish:FILE, panns:FILE, logmel, or a model's folder (CLIP, "
-        "CLAP); see tiller list encoders"),
+    TL_ENCODE_OPTION_ENCODER(struct tl_score_params),
     TL_OPTION_STRING(struct tl_score_params, flavour, 0, "flavour", NULL, "NAME",
                      "whose numbers, where tools differ; see tiller list flavours"),
     TL_OPTION_BOOL(struct tl_score_params, inf, 0, "inf", "false",
@@ -29,14 +26,7 @@ const struct tl_option tl_score_options[] = {
                      "prompts in the order of the files' names, instead of the folder's own captions"),
     TL_OPTION_STRING(struct tl_score_params, csv, 0, "csv", NULL, "FILE",
                      "writes a table: of means over files a row a file, of the others a row a value"),
-    TL_OPTION_ENUM(struct tl_score_params, dtype, 0, "dtype", "f32", tl_dtype_choices,
-                   "what an encoder's weights are kept in; everything is computed in f32"),
-    TL_OPTION_INT(struct tl_score_params, workers, 0, "workers", "0", 0, 16, "N",
-                  "processes that decode files; 0: one a core"),
-    TL_OPTION_BOOL(struct tl_score_params, no_cache, 0, "no-cache", "false",
-                   "encodes every file anew, and keeps nothing"),
-    TL_OPTION_BOOL(struct tl_score_params, strict, 0, "strict", "false",
-                   "fails at the first file that cannot be used, instead of skipping it"),
+    TL_ENCODE_OPTIONS(struct tl_score_params),
     {0},
 };
 

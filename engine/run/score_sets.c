@@ -5,14 +5,14 @@
 
 #include <tiller/interrupt.h>
 
-#include "base/str.h"
 #include "run/memory_plan.h"
 #include "run/progress.h"
+#include "run/score_flavour.h"
 #include "run/score_parts.h"
 
 struct sets {
     const struct tl_metric *metric;
-    const struct tl_metric_way *way;
+    struct tl_score_flavour flavour;
     const struct tl_score_params *params;
     const struct tl_job *job;
     struct tl_arena arena;
@@ -22,8 +22,6 @@ struct sets {
     struct tl_embedder embedder;
     struct tl_pool *pool;
     const char *settings;   /* of the encoder */
-    const char *told;       /* the flavour that is computed; NULL: none that has a name */
-    bool is_deaf;           /* the flavour is an encoder's, and this one does not know it, or there is none */
     struct tl_err *trouble; /* [n]: why a set has no value */
 };
 
@@ -60,102 +58,7 @@ static bool needs_encoder(const struct sets *s)
     return false;
 }
 
-/* ---- flavours and what the encoder's spec says ---- */
-
-struct word {
-    const char *at;
-    size_t n;
-};
-
-/* The setting "key=..." of `settings`, "key=value,key=value"; n 0 where there is none. */
-static struct word setting_of(const char *settings, const char *key, size_t key_n)
-{
-    for (const char *at = settings; *at;) {
-        size_t n = strcspn(at, ",");
-        if (n > key_n && at[key_n] == '=' && strncmp(at, key, key_n) == 0) return (struct word){at, n};
-        at += n + (at[n] != 0);
-    }
-    return (struct word){NULL, 0};
-}
-
-/* How many of the way's settings the encoder's spec has, has otherwise, has not. */
-struct fit {
-    int same, other, absent;
-    struct word wanted, found; /* the first that differ */
-    struct tl_str missing;     /* ",key=value" of those that are absent; the caller finishes */
-};
-
-static struct fit fit_of(const char *spec, const char *settings)
-{
-    struct fit f = {0};
-    for (const char *at = settings; *at;) {
-        size_t n = strcspn(at, ",");
-        struct word have = setting_of(spec, at, strcspn(at, "="));
-        if (!have.n) {
-            f.absent++;
-            tl_str_printf(&f.missing, ",%.*s", (int)n, at);
-        } else if (have.n == n && strncmp(have.at, at, n) == 0) {
-            f.same++;
-        } else if (f.other++ == 0) {
-            f.wanted = (struct word){at, n};
-            f.found = have;
-        }
-        at += n + (at[n] != 0);
-    }
-    return f;
-}
-
-/* The way's settings for this class of encoders; NULL. */
-static const char *settings_of(const struct tl_metric_way *way, const char *encoder)
-{
-    for (int k = 0; k < TL_METRIC_MOST_SETTINGS && way->settings[k].encoder; k++)
-        if (strcmp(way->settings[k].encoder, encoder) == 0) return way->settings[k].setting;
-    return NULL;
-}
-
-static bool apply_flavour(struct sets *s, const char *encoder, const char **spec, struct tl_err *err)
-{
-    const char *settings = settings_of(s->way, encoder), *flavour = s->way->flavour.name;
-    s->is_deaf = !settings && s->way->settings[0].encoder;
-    s->told = s->is_deaf && s->way->is_input ? NULL : flavour;
-    if (!settings) return true;
-    struct fit f = fit_of(*spec, settings);
-    bool ok = !f.other;
-    if (!ok)
-        tl_err_set(err, TL_USAGE,
-                   "flavour %s means %.*s, and the encoder is given %.*s: leave one of them out", flavour,
-                   (int)f.wanted.n, f.wanted.at, (int)f.found.n, f.found.at);
-    else if (f.absent &&
-             !(*spec = tl_arena_printf(&s->arena, "%s%s", *spec, f.missing.failed ? "" : f.missing.data)))
-        ok = tl_err_set(err, TL_FAIL, "out of memory");
-    tl_str_finish(&f.missing);
-    return ok;
-}
-
-/* No flavour was asked for: the default's arithmetic, and the input that the encoder's spec describes. That
- * is told, be it another flavour's or nobody's. */
-static bool tell_flavour(struct sets *s, const char *encoder, const char *spec, struct tl_err *err)
-{
-    const char *own = settings_of(s->way, encoder), *implied = NULL;
-    bool is_default = true;
-    if (own) {
-        struct fit f = fit_of(spec, own);
-        is_default = !f.other;
-        tl_str_finish(&f.missing);
-    }
-    for (const struct tl_metric_way *w = s->metric->ways; w->flavour.name && !implied; w++) {
-        const char *settings = w == s->way ? NULL : settings_of(w, encoder);
-        if (!settings) continue;
-        struct fit f = fit_of(spec, settings);
-        if (f.same && !f.other && !f.absent) implied = w->flavour.name;
-        tl_str_finish(&f.missing);
-    }
-    bool has_name = is_default && (own || !s->way->is_input);
-    s->told = has_name ? s->way->flavour.name : implied;
-    if (!s->way->is_input && implied)
-        s->told = tl_arena_printf(&s->arena, "%s, input of %s", s->way->flavour.name, implied);
-    return !implied || s->told || tl_err_set(err, TL_FAIL, "out of memory");
-}
+/* ---- the encoder ---- */
 
 /* The encoder as it is named, and what the flavour adds for its class. */
 static bool find_spec(struct sets *s, enum tl_modality *out, struct tl_err *err)
@@ -173,18 +76,11 @@ static bool find_spec(struct sets *s, enum tl_modality *out, struct tl_err *err)
                           info->name, image ? "sounds" : "pictures", cls->name, image ? "pictures" : "sounds",
                           info->encoder_advice);
     *out = cls->modality;
-    if (s->params->flavour ? !apply_flavour(s, cls->name, &spec, err)
-                           : !tell_flavour(s, cls->name, spec, err))
+    if (s->params->flavour ? !tl_score_flavour_apply(&s->flavour, &s->arena, cls->name, &spec, err)
+                           : !tl_score_flavour_find(&s->flavour, &s->arena, cls->name, spec, err))
         return false;
     s->spec = spec;
     return true;
-}
-
-/* Nothing is encoded: what was said of encoding does nothing. */
-static void tell_rows(struct sets *s)
-{
-    s->told = s->way->is_input ? NULL : s->way->flavour.name;
-    s->is_deaf = s->params->flavour && s->way->settings[0].encoder;
 }
 
 /* ---- the sets ---- */
@@ -298,10 +194,10 @@ static bool usable(const struct tl_feature_set *set, struct tl_err *err)
 
 static void note_idle(const struct sets *s, struct tl_score_row *row)
 {
-    const char *flavour = s->way->flavour.name;
-    if (s->is_deaf && s->spec)
+    const char *flavour = s->flavour.way->flavour.name;
+    if (s->flavour.is_deaf && s->spec)
         tl_score_row_note(row, "flavour %s changes nothing of encoder %s", flavour, s->spec);
-    else if (s->is_deaf)
+    else if (s->flavour.is_deaf)
         tl_score_row_note(
             row,
             "flavour %s is in part or all an encoder's input, and nothing is encoded here: the rows "
@@ -329,14 +225,14 @@ static bool measure(struct sets *s, const struct tl_feature_set *reference, cons
                     struct tl_score_row *row, struct tl_err *err)
 {
     struct tl_measure m = {.params = s->params,
-                           .way = s->way,
+                           .way = s->flavour.way,
                            .reference = reference,
                            .set = set,
                            .pool = s->pool,
                            .seed = s->job->seed};
     const struct tl_feature_origin *o = &set->origin;
     row->metric = s->metric->info.name;
-    row->flavour = s->told;
+    row->flavour = s->flavour.told;
     row->encoder = s->spec ? s->spec : o->encoder;
     row->sha256 = o->sha256;
     row->encoder_settings = s->settings ? s->settings : o->settings;
@@ -360,7 +256,7 @@ static bool tell_failed(struct sets *s, size_t i, struct tl_score_row *row, stru
     bool named = strstr(s->trouble[i].text, path) != NULL;
     tl_score_row_finish(row);
     row->metric = s->metric->info.name;
-    row->flavour = s->told;
+    row->flavour = s->flavour.told;
     row->value = row->low = row->high = NAN;
     if (s->metric->info.kind != TL_METRIC_ONE_SET)
         row->sides[row->n_sides++] = (struct tl_score_side){.path = s->params->folders[0]};
@@ -396,7 +292,7 @@ static bool measure_each(struct sets *s, struct tl_score_row *rows, size_t *out_
 static bool run(struct sets *s, struct tl_score_row *rows, size_t *out_n, struct tl_err *err)
 {
     enum tl_modality modality = TL_MODALITY_IMAGE;
-    tell_rows(s);
+    tl_score_flavour_of_rows(&s->flavour, s->params->flavour != NULL);
     if (!check_usage(s, err) || (needs_encoder(s) && !find_spec(s, &modality, err)) ||
         !open_sets(s, modality, err) || !encode(s, err) || !check_origins(s, err))
         return false;
@@ -430,8 +326,9 @@ bool tl_score_sets(const struct tl_metric *metric, const struct tl_score_params 
 {
     struct sets s = {.metric = metric, .params = params, .job = job, .n = params->n_folders};
     *out_n = 0;
-    s.way = tl_metric_way_find(metric, params->flavour, err);
-    bool ok = s.way && run(&s, rows, out_n, err);
+    s.flavour =
+        (struct tl_score_flavour){.metric = metric, .way = tl_metric_way_find(metric, params->flavour, err)};
+    bool ok = s.flavour.way && run(&s, rows, out_n, err);
     for (size_t i = 0; ok && i < *out_n; i++)
         ok = keep_strings(&rows[i]) || tl_err_set(err, TL_FAIL, "out of memory");
     tl_pool_destroy(&s.pool);
