@@ -60,6 +60,7 @@ static bool plan(struct tl_steer *s, struct tl_err *err)
     s->model.input_gradient = tl_steer_guides(s);
     if (!tl_sample_model_plan(&s->model, batch, err)) return false;
     s->settings.sampler = s->model.sampler;
+    s->settings.karras = s->model.karras;
     s->settings.width = s->model.width;
     s->settings.height = s->model.height;
     return true;

@@ -151,6 +151,7 @@ static void add_settings(const struct tl_steer *s, cJSON *o)
     tl_listing_count(o, "guided_steps", s->n_guided);
     tl_listing_text(o, "reward_path", s->by_lens ? "device" : "bytes"); /* of intermediate rewards */
     tl_listing_text(o, "sampler", s->settings.sampler);
+    tl_listing_bool(o, "karras", s->settings.karras);
     tl_listing_count(o, "steps", (uint64_t)p->sample.steps);
     cJSON *scored = tl_listing_array(o, "scored_steps");
     for (size_t i = 0; i < (size_t)p->sample.steps; i++)
@@ -224,8 +225,7 @@ static cJSON *summary_of(const struct tl_steer *s, const struct tl_steer_totals 
                       s->potential->name, s->resampler->name, s->n_scored);
     if (s->n_guided)
         tl_listing_format(o, "guidance by the reward", "%g lambda in %zu steps", p->guide, s->n_guided);
-    tl_listing_format(o, "sampler", "%s, %d steps, eta %g, guidance %g", s->settings.sampler, p->sample.steps,
-                      p->sample.eta, p->sample.guidance);
+    tl_sample_say_sampler(&s->settings, o);
     tl_listing_format(o, "seed", "%llu", (unsigned long long)s->job->seed);
     tl_listing_format(o, "reward", "%.4f mean of all, %.4f weighted, %.4f best of each prompt",
                       t->reward_mean, t->reward_weighted, t->reward_best);

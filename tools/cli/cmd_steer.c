@@ -75,6 +75,8 @@ static enum tl_code run(const struct cli_call *call, struct tl_err *err)
     return whole ? TL_OK : TL_PARTIAL;
 }
 
+static const char *const tables[] = {"potentials", "resamplers", "samplers", NULL};
+
 const struct cli_verb cli_steer = {
     .name = "steer",
     .help = "draws pictures that a reward prefers, without training: particles that compete",
@@ -98,6 +100,7 @@ const struct cli_verb cli_steer = {
         "works.\n"
         "FOLDER/steer.json tells of every prompt and step (--json prints it). One particle, --lambda 0 and\n"
         "--potential none give the pictures of tiller sample -n K with the same seed, sampler and --eta.\n",
+    .tables = tables,
     .options = tl_steer_options,
     .params = &params,
     .can_pause = true,
