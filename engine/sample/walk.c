@@ -180,7 +180,7 @@ bool tl_walk_pullback(struct tl_walk *w, const float *d_x0, float *out_d_x, stru
     return ok;
 }
 
-static void gather(struct tl_walk *w, float *array, const size_t *ancestors)
+void tl_walk_gather_rows(struct tl_walk *w, float *array, const size_t *ancestors)
 {
     size_t bytes = w->dim * sizeof *array;
     memcpy(w->rows, array, w->n * bytes);
@@ -190,11 +190,11 @@ static void gather(struct tl_walk *w, float *array, const size_t *ancestors)
 
 void tl_walk_gather(struct tl_walk *w, const size_t *ancestors)
 {
-    gather(w, w->x, ancestors);
-    if (w->x0_prev && w->k > 0) gather(w, w->x0_prev, ancestors);
+    tl_walk_gather_rows(w, w->x, ancestors);
+    if (w->x0_prev && w->k > 0) tl_walk_gather_rows(w, w->x0_prev, ancestors);
     if (!w->predicted) return;
-    gather(w, w->model, ancestors);
-    gather(w, w->x0, ancestors);
+    tl_walk_gather_rows(w, w->model, ancestors);
+    tl_walk_gather_rows(w, w->x0, ancestors);
 }
 
 /* log N of noise z under a step of that sigma, given z itself. */

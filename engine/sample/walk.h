@@ -50,6 +50,8 @@ bool tl_walk_pullback(struct tl_walk *walk, const float *d_x0, float *out_d_x, s
 /* Sample i becomes a copy of what sample ancestors[i] was, in every piece of state; ancestors [n], any
  * numbers below n. */
 void tl_walk_gather(struct tl_walk *walk, const size_t *ancestors);
+/* The same of the caller's own array [n][dim]. */
+void tl_walk_gather_rows(struct tl_walk *walk, float *array, const size_t *ancestors);
 
 /* x <- mean + shift + sigma z, after predict. shift [n][dim] moves the mean of the transition (a guided
  * proposal); NULL: none. It needs sigma > 0.
