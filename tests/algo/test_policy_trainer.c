@@ -360,14 +360,48 @@ static void test_refusals(void **state)
     assert_null(tl_policy_trainer_create(&p, &err));
     assert_non_null(strstr(err.text, "LoRA"));
     tl_lora_spec_finish(&none);
+    p.lora = &f.lora;
+    static const char *const samplers[] = {"euler", "euler_a", "dpmpp2m", "dpmpp2m_sde"};
+    for (size_t i = 0; i < 4; i++) {
+        p.sampling.sampler = samplers[i];
+        tl_err_clear(&err);
+        assert_null(tl_policy_trainer_create(&p, &err));
+        assert_non_null(strstr(err.text, samplers[i]));
+        assert_non_null(strstr(err.text, "take ddim or ddpm"));
+    }
+    teardown(&f);
+}
+
+/* A model whose own sampler cannot be trained on is sampled by DDIM, with the same steps as ever. */
+static void test_other_sampler(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f, "to_q");
+    struct tl_policy_trainer *plain = trainer(&f, 1, false, 1);
+    f.scheduler.config.sampler = "euler_a";
+    struct tl_policy_trainer_params p = plain->p;
+    p.sampling.sampler = NULL;
+    struct tl_err err = {0};
+    struct tl_policy_trainer *t = tl_policy_trainer_create(&p, &err);
+    check_ok(t, &err);
+    assert_string_equal(t->p.sampling.sampler, "ddim");
+    for (size_t k = 0; k < STEPS; k++) {
+        const struct tl_step *got = &t->steps[k], *want = &plain->steps[k];
+        assert_true(got->t == want->t && got->sigma == want->sigma && got->c_x == want->c_x &&
+                    got->c_m == want->c_m && got->c_in == 1 && got->k_prev == 0);
+    }
+    tl_policy_trainer_destroy(&t);
+    tl_policy_trainer_destroy(&plain);
     teardown(&f);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradient),    cmocka_unit_test(test_ddpo_gradient),
-        cmocka_unit_test(test_interrupted), cmocka_unit_test(test_learn_steps),
-        cmocka_unit_test(test_updates),     cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_gradient),     cmocka_unit_test(test_ddpo_gradient),
+        cmocka_unit_test(test_interrupted),  cmocka_unit_test(test_learn_steps),
+        cmocka_unit_test(test_updates),      cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_other_sampler)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,6 +33,33 @@ check 'given noise, the seed does not matter' "$tool" pixels "$tmp/f/00001.png" 
 check 'other noise, another picture' sh -c "! '$tool' pixels '$tmp/f/00001.png' '$tmp/e/00001.png' 1"
 expect 4 sample $common --prompt "a red circle" -n 3 --init-latents "$tmp/l.safetensors" -o "$tmp/x"
 
+# samplers: each draws, noise is part of a seed, karras where there is any
+expect 0 list samplers
+prints '^  dpmpp2m_sde '
+for s in ddim ddpm euler euler_a dpmpp2m dpmpp2m_sde; do
+    expect 0 sample $common --prompt 'a red circle' --seed 7 --sampler $s -o "$tmp/s-$s"
+    prints "^sampler +$s, 4 steps"
+done
+expect 0 sample $common --prompt 'a red circle' -n 2 --batch 1 --seed 7 --sampler dpmpp2m_sde -o "$tmp/s-2"
+check 'noise does not depend on the batch' "$tool" pixels "$tmp/s-2/00000.png" "$tmp/s-dpmpp2m_sde/00000.png" 0
+expect 0 sample $common --prompt 'a red circle' --seed 7 --sampler dpmpp2m --sigmas karras -o "$tmp/s-k"
+prints '^sampler +dpmpp2m, karras sigmas, 4 steps'
+expect 0 inspect "$tmp/s-k/00000.png"
+prints 'Sampler: DPM\+\+ 2M Karras,'
+expect 2 sample $common --prompt a --sampler euler_a --sigmas karras -o "$tmp/x"
+says 'karras'
+run sample $common --prompt a --sampler euler --eta 0.5 -o "$tmp/s-eta"
+says 'no effect on sampler euler'
+
+# a scheduler as diffusers writes it
+cp -r "$model" "$tmp/dpm"
+cat >"$tmp/dpm/scheduler/scheduler_config.json" <<END
+{"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver++", "lambda_min_clipped": -Infinity,
+ "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "use_karras_sigmas": true}
+END
+expect 0 sample --model "$tmp/dpm" --device cpu --steps 4 --prompt a -o "$tmp/s-dpm"
+prints '^sampler +dpmpp2m_sde, karras sigmas, 4 steps'
+
 # files of prompts
 printf 'a red circle\n\na blue square\n' >"$tmp/p.txt"
 expect 0 sample $common --prompts "$tmp/p.txt" -o "$tmp/h" -q --json # quiet, but for what was asked for

@@ -13,6 +13,7 @@
 #include "io/image.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "sample/scheduler.h"
 
 #define PIPELINE TL_SOURCE_DIR "/tests/fixtures/pipeline_sd1"
 #define PROMPT   "a red circle above a blue square"
@@ -152,6 +153,44 @@ static void test_what_files_say(void **state)
                         "{\"file_name\":\"00002.png\",\"prompt\":\"two\\nlines\",\"seed\":7,\"number\":2}\n");
     free(metadata);
     tl_arena_finish(&arena);
+}
+
+/* Other programs' names, and eta where it means something. */
+static void test_sampler_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sampler, *says;
+        int sigmas;
+    } rows[] = {
+        {"euler", "Sampler: Euler, ", TL_SIGMAS_OWN},
+        {"euler", "Sampler: Euler Karras, ", TL_SIGMAS_KARRAS},
+        {"euler_a", "Sampler: Euler a, ", TL_SIGMAS_PLAIN},
+        {"dpmpp2m", "Sampler: DPM++ 2M Karras, ", TL_SIGMAS_KARRAS},
+        {"dpmpp2m_sde", "Sampler: DPM++ 2M SDE, ", TL_SIGMAS_OWN},
+        {"ddpm", "Sampler: DDPM, ", TL_SIGMAS_PLAIN},
+    };
+    struct tl_sample_params p = settings(in_folder("names"));
+    p.n = 1;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tl_err err = {0};
+        struct tl_arena arena = {0};
+        struct tl_png_text *texts;
+        size_t n;
+        p.sampler = rows[i].sampler;
+        p.sigmas = rows[i].sigmas;
+        sample_ok(&p);
+        check_ok(tl_image_png_texts(in_folder("names/00000.png"), &arena, &texts, &n, &err), &err);
+        if (!strstr(texts[0].value, rows[i].says)) fail_msg("%s in %s", rows[i].says, texts[0].value);
+        assert_null(strstr(texts[0].value, "Eta"));
+        assert_null(strstr(texts[1].value, "\"eta\""));
+        assert_int_equal(strstr(texts[1].value, "\"sigmas\":\"karras\"") != NULL,
+                         rows[i].sigmas == TL_SIGMAS_KARRAS);
+        tl_arena_finish(&arena);
+    }
+    p.sampler = "euler_a";
+    p.sigmas = TL_SIGMAS_KARRAS;
+    sample_fails(&p, TL_USAGE, "euler_a has no karras sigmas");
 }
 
 /* Picture 3 of a run, and alone; the same seed twice gives the same bytes, another seed another picture. */
@@ -378,6 +417,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pictures_are_those_of_diffusers),
         cmocka_unit_test(test_what_files_say),
+        cmocka_unit_test(test_sampler_names),
         cmocka_unit_test(test_one_picture_alone),
         cmocka_unit_test(test_lora_and_its_scale),
         cmocka_unit_test(test_foreign_tensors),
