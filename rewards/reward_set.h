@@ -33,7 +33,4 @@ struct tl_reward_set {
     const struct tl_embed_keep *keep;    /* may be NULL */
 };
 
-/* The weighted sum of one sample's scores, parts [n]. */
-double tl_reward_set_total(const struct tl_reward_set *set, const double *parts);
-
 #endif

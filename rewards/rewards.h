@@ -17,7 +17,8 @@ struct tl_reward {
 
 /* A differentiable reward as a piece of somebody's graph. Its weights are params of `set`, to be bound to
  * tl_reward_class.store; its other needs are inputs under names that begin with `prefix`, filled by
- * tl_reward_class.feed. Serves gradients only: scores come from `score`. */
+ * tl_reward_class.feed. Serves gradients and looks on the way (run/reward_lens.h): what is said of a sample
+ * comes from `score`. */
 struct tl_reward_fragment {
     tl_val pictures; /* [N,H,W,3], 0 to 1 */
     int set;
@@ -97,6 +98,8 @@ struct tl_reward_set *tl_reward_set_open_among(const struct tl_reward_class *con
 
 /* Part k itself, borrowed: for its gradient. */
 struct tl_reward *tl_reward_set_part(struct tl_reward_set *set, size_t k);
+/* The (standardised) weighted sum of one sample's scores, parts [count]. */
+double tl_reward_set_total(const struct tl_reward_set *set, const double *parts);
 /* out [count]: d total / d score of each part, at one sample's scores `parts`: its term's weight, over the
  * deviation where scores are standardised, times what the ensemble gives it. */
 void tl_reward_set_slopes(const struct tl_reward_set *set, const double *parts, double *out);

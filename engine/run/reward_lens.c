@@ -7,7 +7,6 @@
 
 #include "base/checked.h"
 #include "base/str.h"
-#include "rewards/reward_set.h"
 #include "tensor/device_planning.h"
 
 /* A planned graph, and the prompts whose encodings stand in it. */

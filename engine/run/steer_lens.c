@@ -38,10 +38,11 @@ static bool set_guided(struct tl_steer *s, struct tl_err *err)
         s->n_guided += s->guided[i];
     }
     return s->n_guided > 0 ||
-           tl_err_set(err, TL_USAGE,
-                      "--guide: no step of --from %g --to %g adds noise, so none can be guided; give --eta 1, "
-                      "a stochastic sampler (ddpm, euler_a, dpmpp2m_sde) or a wider window",
-                      s->p->from, s->p->to);
+           tl_err_set(
+               err, TL_USAGE,
+               "--guide: no step of --from %g --to %g adds noise, so none can be guided; give --eta 1, "
+               "a stochastic sampler (ddpm, euler_a, dpmpp2m_sde) or a wider window",
+               s->p->from, s->p->to);
 }
 
 /* Pictures of one run: the network's, fewer of large ones, as decoding does. */
