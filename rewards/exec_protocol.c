@@ -18,7 +18,7 @@ static cJSON *parse(const char *line, size_t n, struct tl_err *err)
 {
     struct tl_err why = {0};
     int shown = n < 100 ? (int)n : 100;
-    cJSON *message = tl_json_parse(line, n, "it", &why);
+    cJSON *message = tl_json_parse(line, n, "the line", &why);
     if (message && cJSON_IsObject(message)) return message;
     cJSON_Delete(message);
     bool is_nan = why.code && (strstr(line, "NaN") || strstr(line, "Infinity"));

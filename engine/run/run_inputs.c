@@ -8,6 +8,8 @@
 
 #include "base/sha256.h"
 #include "io/file.h"
+#include "rewards/exec_spec.h"
+#include "rewards/rewards.h"
 #include "run/run_folder.h"
 #include "run/run_folder_inner.h"
 
@@ -62,9 +64,41 @@ static const char *place_of(struct tl_arena *arena, const char *word)
     return NULL;
 }
 
+static bool is_plain_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* A program of the user's, and the files among its arguments. What decides is the program itself, or, where
+ * that is an interpreter of the system, the first file that it is given; others may be what it writes to. */
+static bool add_command(struct tl_run_inputs *in, const char *name, const char *arg, struct tl_err *err)
+{
+    struct tl_exec_spec spec;
+    if (!tl_exec_spec_parse(arg, &spec, err)) return false;
+    bool ok = true, decided = false;
+    for (size_t i = 0; ok && i < spec.n_words; i++) {
+        const char *word = spec.words[i], *value = strchr(word, '=');
+        if (i == 0 && !strchr(word, '/')) continue; /* found by PATH: an update of the system is no change */
+        const char *file = is_plain_file(word) ? word : value && is_plain_file(value + 1) ? value + 1 : NULL;
+        if (!file) continue;
+        ok = tl_run_inputs_add(in, name, file, err);
+        if (ok) in->list[in->n - 1].harmless = decided;
+        decided = true;
+    }
+    tl_exec_spec_finish(&spec);
+    return ok;
+}
+
 bool tl_run_inputs_add_reward(struct tl_run_inputs *in, const char *name, const char *spec,
                               struct tl_err *err)
 {
+    struct tl_reward_spec parts;
+    if (strncmp(spec, "exec:", 5) == 0 || strncmp(spec, "exec-set:", 9) == 0) {
+        bool ok = tl_reward_spec_parse(spec, &parts, err) && add_command(in, name, parts.arg, err);
+        tl_reward_spec_finish(&parts);
+        return ok;
+    }
     const char *arg = strchr(spec, ':');
     char *words = tl_arena_strdup(&in->arena, arg ? arg + 1 : ""), *rest = NULL;
     if (!words) return no_memory(err);

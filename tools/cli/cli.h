@@ -56,8 +56,8 @@ struct cli_verb {
     enum tl_code (*run)(const struct cli_call *call, struct tl_err *err);
 };
 
-extern const struct cli_verb cli_sample, cli_steer, cli_train, cli_score, cli_inspect, cli_forward,
-    cli_doctor, cli_list, cli_bench, cli_report, cli_convert, cli_merge, cli_embed, cli_stats;
+extern const struct cli_verb cli_sample, cli_steer, cli_train, cli_score, cli_reward, cli_inspect,
+    cli_forward, cli_doctor, cli_list, cli_bench, cli_report, cli_convert, cli_merge, cli_embed, cli_stats;
 extern const struct cli_verb *const cli_verbs[]; /* ends at NULL */
 
 /* ---- cli_help.c ---- */

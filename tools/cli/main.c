@@ -26,9 +26,9 @@ const struct tl_option cli_common_options[] = {
 };
 
 /* The order in which people meet them. */
-const struct cli_verb *const cli_verbs[] = {&cli_sample,  &cli_steer,  &cli_train,   &cli_score,   &cli_embed,
-                                            &cli_stats,   &cli_report, &cli_inspect, &cli_convert, &cli_merge,
-                                            &cli_forward, &cli_list,   &cli_doctor,  &cli_bench,   NULL};
+const struct cli_verb *const cli_verbs[] = {
+    &cli_sample,  &cli_steer,   &cli_train, &cli_score,   &cli_reward, &cli_embed,  &cli_stats, &cli_report,
+    &cli_inspect, &cli_convert, &cli_merge, &cli_forward, &cli_list,   &cli_doctor, &cli_bench, NULL};
 
 static const struct cli_verb *find_verb(const char *name, struct tl_err *err)
 {
