@@ -100,25 +100,32 @@ bool tl_sample_model_plan(struct tl_sample_model *m, int batch, struct tl_err *e
     m->karras = tl_scheduler_karras(scheduler, &how);
     m->codec = tl_latent_codec_create(m->pipeline->vae, err);
     if (!m->codec) return false;
-    m->denoiser = tl_denoiser_create(&(struct tl_denoiser_params){.unet = m->pipeline->unet,
-                                                                  .batch = batch,
-                                                                  .height = m->h,
-                                                                  .width = m->w,
-                                                                  .tokens = m->pipeline->tokens,
-                                                                  .guided = tl_guidance_active(p->guidance),
-                                                                  .input_gradient = m->input_gradient,
-                                                                  .checkpoint = m->h * m->w >= RECOMPUTE_FROM},
-                                     err);
+    m->denoiser =
+        tl_denoiser_create(&(struct tl_denoiser_params){.unet = m->pipeline->unet,
+                                                        .batch = batch,
+                                                        .height = m->h,
+                                                        .width = m->w,
+                                                        .tokens = m->pipeline->tokens,
+                                                        .guided = tl_guidance_active(p->guidance),
+                                                        .input_gradient = m->input_gradient,
+                                                        .checkpoint = m->h * m->w >= RECOMPUTE_FROM},
+                           err);
     return m->denoiser && tl_pipeline_encode(m->pipeline, &p->negative_prompt, 1, &m->negative, err);
 }
 
-void tl_sample_model_close(struct tl_sample_model *m)
+void tl_sample_model_unplan(struct tl_sample_model *m)
 {
     tl_encoding_finish(&m->negative);
     tl_denoiser_destroy(&m->denoiser);
     tl_latent_codec_destroy(&m->codec);
-    tl_pipeline_close(&m->pipeline);
     free(m->steps);
+    m->steps = NULL;
+}
+
+void tl_sample_model_close(struct tl_sample_model *m)
+{
+    tl_sample_model_unplan(m);
+    tl_pipeline_close(&m->pipeline);
     *m = (struct tl_sample_model){0};
 }
 

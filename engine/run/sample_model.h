@@ -38,6 +38,8 @@ bool tl_sample_model_open(struct tl_sample_model *model, struct tl_device *devic
 int tl_sample_model_batch(const struct tl_sample_model *model);
 /* Plans steps, network and decoder for `batch` pictures at a time. */
 bool tl_sample_model_plan(struct tl_sample_model *model, int batch, struct tl_err *err);
+/* Takes the plan back, for another batch. */
+void tl_sample_model_unplan(struct tl_sample_model *model);
 void tl_sample_model_close(struct tl_sample_model *model);
 
 /* Pictures first .. first + n - 1 of the run as the sampler's run of its own, 0 .. n - 1. */

@@ -25,7 +25,7 @@ bool tl_steer_looks(const struct tl_steer *s)
     return tl_potential_looks(s->potential) && s->k > 1 && s->p->lambda != 0;
 }
 
-static bool open_rewards(struct tl_steer *s, struct tl_err *err)
+bool tl_steer_open_rewards(struct tl_steer *s, struct tl_err *err)
 {
     s->reward =
         tl_reward_set_open(&(struct tl_reward_set_params){.specs = s->p->reward.items,
@@ -107,16 +107,43 @@ static bool check_noise(const struct tl_steer *s, struct tl_err *err)
     return true;
 }
 
-static bool open_model(struct tl_steer *s, struct tl_err *err)
+bool tl_steer_plan_model(struct tl_steer *s, struct tl_err *err)
+{
+    return plan(s, err) && set_scored(s, err) && check_noise(s, err) &&
+           (s->reward || tl_steer_open_rewards(s, err)) && tl_steer_open_lens(s, err);
+}
+
+void tl_steer_unplan_model(struct tl_steer *s)
+{
+    tl_reward_lens_destroy(&s->lens);
+    tl_sample_model_unplan(&s->model);
+    free(s->scored);
+    free(s->guided);
+    s->scored = s->guided = NULL;
+    s->n_scored = s->n_guided = 0;
+}
+
+bool tl_steer_open_model(struct tl_steer *s, struct tl_err *err)
 {
     s->k = (size_t)s->p->sample.n;
     s->n_groups = s->inputs.n_prompts;
-    s->lines = calloc(s->n_groups, sizeof *s->lines);
-    if (!s->lines) return tl_err_set(err, TL_FAIL, "out of memory for %zu prompts", s->n_groups);
     return tl_sample_model_open(&s->model, s->t.device, &s->p->sample, &s->inputs, &s->own.sample.guidance,
-                                err) &&
-           plan(s, err) && set_scored(s, err) && check_noise(s, err) && open_rewards(s, err) &&
-           tl_steer_open_lens(s, err);
+                                err);
+}
+
+void tl_steer_close_model(struct tl_steer *s)
+{
+    tl_steer_unplan_model(s);
+    tl_reward_set_close(&s->reward);
+    tl_sample_model_close(&s->model);
+}
+
+static bool open_all(struct tl_steer *s, struct tl_err *err)
+{
+    if (!tl_steer_choose_batch(s, err) || !tl_steer_open_model(s, err) || !tl_steer_plan_model(s, err))
+        return false;
+    s->lines = calloc(s->n_groups, sizeof *s->lines);
+    return s->lines || tl_err_set(err, TL_FAIL, "out of memory for %zu prompts", s->n_groups);
 }
 
 /* What the run is made from: a resume refuses another one. */
@@ -165,21 +192,17 @@ bool tl_steer_open(struct tl_steer *s, const struct tl_options *options, struct 
     s->settings = (struct tl_sample_settings){
         .params = &s->p->sample, .inputs = &s->inputs, .command = s->job->command, .seed = s->job->seed};
     return tl_steer_check(s, err) && tl_sample_inputs_read(&s->p->sample, &s->inputs, err) &&
-           tl_training_open(&s->t, s->job, s->p->sample.out, s->p->resume, err) && open_model(s, err) &&
-           begin(s, options, err) && tl_steer_recall(s, err);
+           tl_training_open(&s->t, s->job, s->p->sample.out, s->p->resume, err) && open_all(s, err) &&
+           begin(s, options, err) && tl_steer_note_batch(s, err) && tl_steer_recall(s, err);
 }
 
 void tl_steer_close(struct tl_steer *s)
 {
     for (size_t g = 0; s->lines && g < s->n_groups; g++) cJSON_Delete(s->lines[g]);
     free(s->lines);
-    free(s->scored);
-    free(s->guided);
     free(s->command);
     if (s->log >= 0) close(s->log);
-    tl_reward_lens_destroy(&s->lens);
-    tl_reward_set_close(&s->reward);
-    tl_sample_model_close(&s->model);
+    tl_steer_close_model(s);
     tl_training_close(&s->t);
     tl_sample_inputs_finish(&s->inputs);
 }

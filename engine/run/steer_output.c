@@ -240,8 +240,10 @@ static cJSON *summary_of(const struct tl_steer *s, const struct tl_steer_totals 
     tl_listing_format(o, "evaluations", "%.0f of the network, %.0f of the reward", t->network_evaluations,
                       t->reward_evaluations);
     tl_listing_format(o, "device", "%s (%s)", s->t.device->name, s->t.device->description);
-    tl_listing_format(o, "time", "%.1f s, %.3f s a picture, %.1f %% beside network and reward", time->total,
-                      per_sample(time), 100 * overhead(time));
+    tl_listing_format(o, "time",
+                      "%.1f s, %.3f s a picture; %.1f %% beside network and reward (%.1f %% for files)",
+                      time->total, per_sample(time), 100 * overhead(time),
+                      time->total > 0 ? 100 * time->work[TL_STEER_FILES] / time->total : 0);
     return o;
 }
 

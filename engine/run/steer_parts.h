@@ -4,6 +4,7 @@
  *     steer_open      folder, model, rewards, and what is refused with them
  *     steer_lens      which steps are guided; rewards on the device
  *     steer_guide     the gradient that guides (its own header)
+ *     steer_plan      --memory: the batch that fits
  *     steer_standard  the scale of several rewards, from plain samples
  *     steer_job       the door: groups, a few at a time
  *     steer_walk      groups that walk the sampler together; steer_weigh: scored steps, weights, resampling;
@@ -21,6 +22,7 @@
 #include "algo/potential.h"
 #include "algo/smc.h"
 #include "io/json.h"
+#include "run/memory_plan.h"
 #include "run/progress.h"
 #include "run/reward_lens.h"
 #include "run/sample_model.h"
@@ -47,6 +49,7 @@ struct tl_steer {
     struct tl_reward_set *reward;
     const struct tl_potential *potential;
     const struct tl_resampler *resampler;
+    struct tl_memory_plan plan;  /* of --memory */
     size_t k, n_groups;          /* particles of a group; prompts */
     size_t together;             /* groups that walk at a time, at most */
     bool *scored;                /* [steps] */
@@ -80,6 +83,20 @@ bool tl_steer_open(struct tl_steer *s, const struct tl_options *options, struct 
 void tl_steer_close(struct tl_steer *s);
 /* Whether intermediate rewards change anything. */
 bool tl_steer_looks(const struct tl_steer *s);
+
+/* Its pieces, which planning goes through with a device that only counts: the pipeline; rewards; steps,
+ * network, decoder, lens, and the rewards where they are not open yet. Closing takes back all of them. */
+bool tl_steer_open_model(struct tl_steer *s, struct tl_err *err);
+bool tl_steer_open_rewards(struct tl_steer *s, struct tl_err *err);
+bool tl_steer_plan_model(struct tl_steer *s, struct tl_err *err);
+void tl_steer_unplan_model(struct tl_steer *s);
+void tl_steer_close_model(struct tl_steer *s);
+
+/* ---- steer_plan.c ---- */
+/* With --memory: the largest batch that fits, or the one that the run began with, becomes s->own's. */
+bool tl_steer_choose_batch(struct tl_steer *s, struct tl_err *err);
+/* Keeps it in run.json for resumes. */
+bool tl_steer_note_batch(struct tl_steer *s, struct tl_err *err);
 
 /* ---- steer_lens.c ---- */
 /* Whether the options ask for guidance that does something. */

@@ -46,6 +46,7 @@ struct tl_steer_params {
     double guide;                   /* strength of the gradient in the proposal; 0: none. The steps of the
                                        window from .. to that add noise are guided, each one */
     int reward_path;                /* enum tl_reward_path */
+    const char *memory;             /* "6G": the most that the run may take; NULL: as much as it likes */
     bool report, resume;
     bool json; /* the report as JSON: steer.json */
 };

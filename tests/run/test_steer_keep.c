@@ -277,9 +277,29 @@ static void test_warnings(void **state)
     assert_non_null(strstr(support_log(), "no step is scored"));
 }
 
+/* The batch that fits is that of the run's resumes, too. */
+static void test_memory(void **state)
+{
+    static const char *const little[] = {"memory=2M", NULL}, *const enough[] = {"memory=1G", NULL},
+                             *const none[] = {"memory=10K", NULL}, *const odd[] = {"memory=much", NULL};
+    (void)state;
+    support_steer_fails("tight", none, TL_USAGE, "--memory 10K: the smallest plan takes");
+    support_steer_fails("tight", odd, TL_USAGE, "--memory");
+    support_steer_ok("roomy", enough);
+    support_steer_same("whole", "roomy", 9);
+    cJSON *json = support_steer_json("roomy");
+    assert_int_equal((int)tl_json_get(tl_json_get(json, "settings"), "batch")->valuedouble, 9);
+    cJSON_Delete(json);
+    resume("roomy", little);
+    json = support_steer_json("roomy");
+    assert_int_equal((int)tl_json_get(tl_json_get(json, "settings"), "batch")->valuedouble, 9);
+    cJSON_Delete(json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memory),
         cmocka_unit_test(test_stops_and_goes_on),
         cmocka_unit_test(test_torn_line),
         cmocka_unit_test(test_part_of_a_walk),
