@@ -14,12 +14,8 @@ bool tl_exec_link_start(struct tl_exec_link *link, const struct tl_exec_spec *sp
 {
     *link = (struct tl_exec_link){.in = malloc(TL_EXEC_MOST_LINE + 1)};
     if (!link->in) return tl_err_set(err, TL_FAIL, "out of memory");
-    size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    const struct tl_exec_process_params params = {.program = spec->program,
-                                                  .argv = spec->words,
-                                                  .log = log,
-                                                  .memory = spec->memory ? spec->memory : memory,
-                                                  .folder = folder};
+    const struct tl_exec_process_params params = {
+        .program = spec->program, .argv = spec->words, .log = log, .memory = spec->memory, .folder = folder};
     if (tl_exec_process_start(&link->process, &params, err)) return true;
     tl_exec_link_end(link, 0);
     return false;

@@ -3,11 +3,11 @@
  *
  * Between us and the program stands a keeper, a small process of ours that owns the program's process number
  * and adopts whatever its descendants leave behind. The program runs in a process group of its own (Ctrl-C
- * does not reach it), with default signals, no descriptors but 0 to 2, no core dumps, a limit on its data,
- * and as the kernel's first choice when memory runs out. When it ends, or when this process ends in any way
- * (kill -9 too), the keeper kills the group and every descendant that is left, one in a session of its own
- * as well, and then ends. Should the keeper itself be killed, the program is killed by the kernel
- * (PR_SET_PDEATHSIG); only its own children might then go on.
+ * does not reach it), with default signals, no descriptors but 0 to 2, no core dumps, a limit on its data
+ * where one is given, and as the kernel's first choice when memory runs out. When it ends, or when this
+ * process ends in any way (kill -9 too), the keeper kills the group and every descendant that is left, one in
+ * a session of its own as well, and then ends. Should the keeper itself be killed, the program is killed by
+ * the kernel (PR_SET_PDEATHSIG); only its own children might then go on.
  *
  * Linux. Starting forks, and copies nothing: the keeper gives back what it shares of this process's memory.
  * Not thread-safe. */

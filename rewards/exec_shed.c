@@ -9,6 +9,15 @@
 
 #include "rewards/exec_keeper.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+
+/* Its shadow is such a piece. */
+void tl_exec_shed_memory(void)
+{
+}
+
+#else
+
 /* Small pieces are kept, and both ends of the large ones: the system joins neighbours, and a library's zeroed
  * data or a thread's own may stand at an end. */
 enum { LEAST = 16 << 20, MARGIN = 1 << 20 };
@@ -51,9 +60,6 @@ static void drop_line(const char *line)
 
 void tl_exec_shed_memory(void)
 {
-#if defined(__SANITIZE_ADDRESS__)
-    return; /* its shadow is such a piece */
-#else
     char line[512], bytes[4096];
     size_t n_line = 0;
     int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
@@ -69,5 +75,6 @@ void tl_exec_shed_memory(void)
         }
     }
     if (fd >= 0) close(fd);
-#endif
 }
+
+#endif

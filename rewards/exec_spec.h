@@ -24,7 +24,7 @@ struct tl_exec_spec {
     double start_s;   /* from the start to the welcome: 30 */
     int workers;      /* processes: 1 */
     int retries;      /* times that a batch is sent again: 3 */
-    size_t memory;    /* bytes of data of each process; 0: as much as the machine has */
+    size_t memory;    /* bytes of data of each process; 0: no limit */
     char *log;        /* where standard error goes; NULL: a file of its own, which goes if all went well */
 };
 

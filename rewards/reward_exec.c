@@ -203,7 +203,7 @@ const struct tl_exec_crew *tl_reward_exec_crew(const struct tl_reward *reward)
     return ((const struct exec *)reward)->crew;
 }
 
-#define COMMAND "COMMAND[,timeout=S][,start=S][,workers=N][,retries=N][,memory=MIB][,log=FILE]"
+#define COMMAND "COMMAND[,KEY=VALUE...]"
 
 const struct tl_reward_class tl_reward_exec = {
     .info = {.name = "exec",

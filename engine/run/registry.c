@@ -92,12 +92,14 @@ static void add_metrics(cJSON *rows)
         tl_listing_text(row, "help", m->help);
     }
     for (size_t i = 0; (r = tl_reward_at(i)); i++) {
-        if (r->kind != TL_REWARD_PER_ITEM || tl_metric_find(r->name, 2)) continue; /* told above */
+        if (tl_metric_find(r->name, 2)) continue; /* told above */
+        bool of_set = r->kind == TL_REWARD_OF_SET;
         cJSON *row = tl_listing_row(rows);
         tl_listing_text(row, "name", r->name);
         tl_listing_text(row, "of", r->modality);
-        tl_listing_text(row, "kind", "mean over files");
-        tl_listing_text(row, "interval", "over files: Student's t below 20, else bootstrap");
+        tl_listing_text(row, "kind", of_set ? "of all files together" : "mean over files");
+        tl_listing_text(row, "interval",
+                        of_set ? "none" : "over files: Student's t below 20, else bootstrap");
         tl_listing_text(row, "encoder", r->needs_encoder ? "to be named" : "none");
         tl_listing_text(row, "help", r->help);
     }

@@ -1,5 +1,5 @@
 /* A reward of single items: files come from the reader's thread, are scored in batches on the caller's, and
- * told as their mean. */
+ * told as their mean. Of a reward of a whole set all files are one batch. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +13,13 @@
 #include "run/score_reader.h"
 
 /* Files in memory at a time: a multiple of what encoders take in one run, and not too many bytes. */
-enum { BATCH = 16, BATCH_VALUES = 32 * 1024 * 1024 };
+enum { BATCH = 16, BATCH_VALUES = 32 * 1024 * 1024, SET_VALUES = 512 * 1024 * 1024 };
 
 struct batch {
-    struct tl_score_parcel *parcel[BATCH]; /* owns */
-    struct tl_score_entry *entry[BATCH];
-    struct tl_reward_item item[BATCH];
-    size_t n, values;
+    struct tl_score_parcel **parcel; /* [most]; owns, as all here */
+    struct tl_score_entry **entry;
+    struct tl_reward_item *item;
+    size_t n, most, values;
 };
 
 struct scoring {
@@ -43,9 +43,9 @@ static bool skip(struct tl_score_work *w, struct tl_score_entry *e, struct tl_er
 /* n entries of the batch from the first-th on. */
 static bool score_some(struct tl_score_work *w, struct batch *b, size_t first, size_t n, struct tl_err *err)
 {
-    double scores[BATCH];
     double *parts = tl_arena_alloc(&w->row->arena, n * w->n_parts, sizeof *parts);
-    if (!parts) return tl_err_set(err, TL_FAIL, "out of memory");
+    double *scores = tl_arena_alloc(&w->row->arena, n, sizeof *scores);
+    if (!parts || !scores) return tl_err_set(err, TL_FAIL, "out of memory");
     if (!tl_reward_set_score(w->reward, &b->item[first], n, scores, parts, err)) return false;
     for (size_t i = 0; i < n; i++) {
         b->entry[first + i]->score = scores[i];
@@ -69,13 +69,30 @@ static void drop_batch(struct batch *b)
     b->n = b->values = 0;
 }
 
+static bool make_batch(struct batch *b, size_t most)
+{
+    b->most = most;
+    b->parcel = calloc(most, sizeof *b->parcel);
+    b->entry = calloc(most, sizeof *b->entry);
+    b->item = calloc(most, sizeof *b->item);
+    return b->parcel && b->entry && b->item;
+}
+
+static void free_batch(struct batch *b)
+{
+    drop_batch(b);
+    free(b->parcel);
+    free(b->entry);
+    free(b->item);
+}
+
 /* One bad file fails a batch's scoring, so then each is asked alone. */
 static bool score_batch(struct scoring *s, struct batch *b, struct tl_err *err)
 {
     struct tl_score_work *w = s->work;
     if (b->n == 0) return true;
     bool ok = score_some(w, b, 0, b->n, err);
-    if (!ok && err->code == TL_BAD_INPUT && !w->params->strict) {
+    if (!ok && err->code == TL_BAD_INPUT && !w->params->strict && !w->of_set) {
         tl_err_clear(err);
         ok = score_singly(w, b, err);
     }
@@ -127,7 +144,12 @@ static bool receive(struct scoring *s, struct tl_score_parcel *p, struct tl_err 
     }
     struct batch *b = p->is_known && !s->work->params->strict ? &s->known : &s->fresh;
     add(s, b, p);
-    return (b->n < BATCH && b->values < BATCH_VALUES) || score_batch(s, b, err);
+    if (!s->work->of_set) return (b->n < b->most && b->values < BATCH_VALUES) || score_batch(s, b, err);
+    return b->values < SET_VALUES ||
+           tl_err_set(err, TL_BAD_INPUT,
+                      "the files of %s are too many for a score of them all together: %d Mi "
+                      "pixels or sound samples are the most",
+                      s->work->folder, SET_VALUES >> 20);
 }
 
 static bool receive_all(struct scoring *s, struct tl_score_reader *reader, struct tl_err *err)
@@ -191,12 +213,15 @@ static bool score_all(struct tl_score_work *w, struct tl_err *err)
     for (size_t i = 0; ok && !unpaired.code && i < w->n; i++)
         if (is_wanted(w, &w->entries[i], &unpaired)) entries[n++] = &w->entries[i];
     if (ok) {
+        size_t most = w->of_set && n > BATCH ? n : BATCH;
         *s = (struct scoring){.work = w, .entries = entries};
-        ok = score_wanted(s, n, err);
+        ok = (make_batch(&s->fresh, most) && make_batch(&s->known, most)) ||
+             tl_err_set(err, TL_FAIL, "out of memory");
+        ok = ok && score_wanted(s, n, err);
     }
     if (s) {
-        drop_batch(&s->fresh);
-        drop_batch(&s->known);
+        free_batch(&s->fresh);
+        free_batch(&s->known);
     }
     free(entries);
     free(s);
@@ -305,7 +330,7 @@ static bool keep_about(struct tl_score_work *w, struct tl_score_row *row, struct
 static bool summarise(struct tl_score_work *w, struct tl_score_row *row, struct tl_err *err)
 {
     struct tl_interval interval;
-    struct tl_interval_params p = {.seed = w->job->seed, .none = w->params->no_interval};
+    struct tl_interval_params p = {.seed = w->job->seed, .none = w->params->no_interval || w->of_set};
     if (!keep_files(w, row)) return tl_err_set(err, TL_FAIL, "out of memory");
     double *x = calloc(row->n_items, sizeof *x);
     for (size_t i = 0; x && i < row->n_items; i++) {

@@ -38,6 +38,7 @@ struct tl_score_work {
     struct tl_decode_pool *pool;
     struct tl_reward_set *reward; /* of one; an ensemble has several parts */
     size_t n_parts;
+    bool of_set; /* a part scores all files together */
     struct tl_feature_keep keep;       /* of embeddings */
     const struct tl_reward_set *known; /* the reward where its embeddings are kept; else NULL */
 };

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "rewards/rewards.h"
 #include "run/memory_plan.h"
 #include "run/score_parts.h"
 
@@ -71,8 +72,7 @@ static bool unknown(const char *name, struct tl_err *err)
     size_t n = 0;
     for (size_t i = 0; n < MOST && (metric = tl_metric_at(i)) != NULL; i++)
         if (metric->kind != TL_METRIC_OF_PAIRS) names[n++] = metric->name;
-    for (size_t i = 0; n < MOST && (info = tl_reward_at(i)) != NULL; i++)
-        if (info->kind == TL_REWARD_PER_ITEM) names[n++] = info->name;
+    for (size_t i = 0; n < MOST && (info = tl_reward_at(i)) != NULL; i++) names[n++] = info->name;
     for (size_t i = 0; i < n; i++) tl_str_printf(&all, "%s%s", i ? ", " : "", names[i]);
     const char *near = tl_str_nearest(name, names, n);
     tl_err_set(err, TL_USAGE, "there is no metric '%s'; %s%s%s", name, near ? "did you mean " : "there are ",
@@ -107,8 +107,6 @@ bool tl_score_reward_check(const struct tl_score_params *p, struct tl_err *err)
     const struct tl_reward_info *info = tl_score_reward_info(p->metric);
     if (!info) return unknown(p->metric, err);
     bool named = names_encoder(p->metric, info);
-    if (info->kind == TL_REWARD_OF_SET)
-        return tl_err_set(err, TL_USAGE, "reward %s has no score for a single file", info->name);
     if (p->encoder && !info->needs_encoder)
         return tl_err_set(err, TL_USAGE, "reward %s has no --encoder", info->name);
     if (p->flavour && !info->has_flavours)
@@ -154,6 +152,8 @@ bool tl_score_reward_open(struct tl_score_work *w, struct tl_err *err)
     w->reward = tl_reward_set_open(&params, err);
     if (!w->reward) return false;
     w->n_parts = tl_reward_set_count(w->reward);
+    for (size_t k = 0; k < w->n_parts; k++)
+        w->of_set |= tl_reward_set_part(w->reward, k)->cls->info.kind == TL_REWARD_OF_SET;
     if (keep && tl_reward_set_embed_dim(w->reward)) w->known = w->reward;
     return true;
 }

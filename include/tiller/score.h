@@ -1,7 +1,7 @@
 /* Measures of folders: what `tiller score` does.
  *
  * METRIC is a row of the table of metrics (tl_metric_at: distances between two sets, diversity of one), or a
- * reward of single items (tiller/reward.h), whose mean over the files is told.
+ * reward of single items (tiller/reward.h), whose mean over the files is told, or a reward of a whole set.
  *
  * A set is a folder (subfolders too), a list file, one file, an .npy of embeddings (`tiller embed`, or
  * anybody's float matrix), or, for Frechet distances, an .npz with mu and sigma (`tiller stats`,

@@ -43,6 +43,22 @@ if [ -x "$fault" ]; then
     prints 'exec +width +44\.667 +6'
 fi
 
+# a score of all files together
+if [ -x "$fault" ]; then
+    mkdir "$tmp/set"
+    for i in 1 2 3 4; do # more than a batch
+        for file in "$pictures"/*.png; do cp "$file" "$tmp/set/$i-${file##*/}"; done
+    done
+    width=0
+    for file in "$tmp"/set/*.png; do width=$((width + 0x$(od -An -tx1 -j 16 -N 4 "$file" | tr -d ' \n'))); done
+    expect 0 score "exec-set:$fault" "$tmp/set" --json
+    prints "\"value\": $width,"
+    prints '"n": 24'
+    prints '"interval_method": null'
+fi
+expect 7 score "exec-set:$judge" "$pictures"
+says 'kind "score_set"'
+
 # what cannot be run is refused with one line
 expect 2 score exec: "$pictures"
 says 'no program was named; write exec:COMMAND'

@@ -9,6 +9,7 @@
 #include "io/file.h"
 #include "io/sound.h"
 #include "rewards/exec_media.h"
+#include "rewards/exec_process.h"
 #include "rewards/reward_exec.h"
 
 /* ---- grammar ---- */
@@ -229,6 +230,44 @@ static void test_media(void **state)
     tl_str_finish(&path);
 }
 
+#if !defined(__SANITIZE_ADDRESS__)
+static long resident_mib(pid_t pid)
+{
+    char path[64];
+    long size, resident = -1;
+    snprintf(path, sizeof path, "/proc/%ld/statm", (long)pid);
+    FILE *f = fopen(path, "r");
+    if (f && fscanf(f, "%ld %ld", &size, &resident) != 2) resident = -1;
+    if (f) fclose(f);
+    return resident * (sysconf(_SC_PAGESIZE) / 1024) / 1024;
+}
+
+/* The keeper does not hold on to what we had in memory when it was forked, and does its work all the same. */
+static void test_memory(void **state)
+{
+    (void)state;
+    enum { MIB = 200 };
+    struct tl_err err = {0};
+    struct tl_exec_process p;
+    char *const argv[] = {"cat", NULL};
+    char *large = malloc((size_t)MIB << 20);
+    memset(large, 1, (size_t)MIB << 20);
+    FILE *log = tmpfile();
+    const struct tl_exec_process_params params = {.program = "/bin/cat", .argv = argv, .log = fileno(log)};
+    check_ok(tl_exec_process_start(&p, &params, &err), &err);
+    for (int i = 0; i < 500 && resident_mib(p.keeper) > 64; i++) usleep(10000);
+    assert_true(resident_mib(getpid()) >= MIB);
+    assert_in_range(resident_mib(p.keeper), 0, 64);
+    assert_true(large[12345678] == 1);
+    assert_false(tl_exec_process_listen(&p));
+    tl_exec_process_end(&p, 5);
+    assert_true(p.has_ended);
+    assert_int_equal(p.status, 0);
+    fclose(log);
+    free(large);
+}
+#endif
+
 /* ---- scoring, by the program that answers with widths, at most 4 at a time ---- */
 
 static struct tl_reward_set *open_width(const char *settings)
@@ -406,13 +445,22 @@ static void test_brightness(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grammar),       cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_welcome),       cmocka_unit_test(test_replies),
-        cmocka_unit_test(test_request),       cmocka_unit_test(test_media),
-        cmocka_unit_test(test_batches),       cmocka_unit_test(test_about),
-        cmocka_unit_test(test_two_at_a_time), cmocka_unit_test(test_set),
-        cmocka_unit_test(test_ensemble),      cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_grammar),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_welcome),
+        cmocka_unit_test(test_replies),
+        cmocka_unit_test(test_request),
+        cmocka_unit_test(test_media),
+        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_about),
+        cmocka_unit_test(test_two_at_a_time),
+        cmocka_unit_test(test_set),
+        cmocka_unit_test(test_ensemble),
+        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_brightness),
+#if !defined(__SANITIZE_ADDRESS__)
+        cmocka_unit_test(test_memory),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "rewards/reward_exec.h"
 
-enum { AT_ONCE = 12, RETRIES = 1, N = 6 /* two requests of at most 4 */ };
+enum { AT_ONCE = 20, RETRIES = 1, N = 6 /* two requests of at most 4 */ };
 static const double timeout_s = 1.5, start_s = 4;
 
 /* What a fault comes to where it shows each time. */

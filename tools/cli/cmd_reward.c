@@ -38,7 +38,7 @@ const struct cli_verb cli_reward = {
         "  ,timeout=S   seconds for an answer (120)         ,workers=N  processes (1)\n"
         "  ,start=S     seconds for the handshake (30)      ,retries=N  times that a batch is sent again "
         "(3)\n"
-        "  ,memory=MIB  data of a process (the machine's)   ,log=FILE   standard error (a file that goes)\n"
+        "  ,memory=MIB  data of a process at most (none)    ,log=FILE   standard error (a file that goes)\n"
         "A program that misbehaves ends in exit code 7. tools/rewards/README.md tells the protocol.\n",
     .options = options,
     .params = &no_params,
