@@ -148,7 +148,7 @@ static void check_sizes(struct check *c)
     if (!c->talk.about.needs_prompt) bare.prompt = NULL;
     snprintf(name, sizeof name, "one %s%s", c->word, bare.prompt ? "" : " without a prompt");
     if (ask(c, name, &bare, 1, x)) add(c, "ok", name, "score %g", x[0]);
-    snprintf(name, sizeof name, "%zu %ss, and one more", full, c->word);
+    snprintf(name, sizeof name, "%zu %s%s, and one more", full, c->word, full == 1 ? "" : "s");
     if (ask(c, name, c->items, full, x) && ask(c, name, c->items + full, 1, x))
         add(c, "ok", name,
             full == MOST ? "it may be sent more at a time; this many were tried" : "as two requests");

@@ -25,6 +25,7 @@ sed -n '/^    #!\/bin\/sh/,/^    done/s/^    //p' "$source/tools/rewards/README.
 chmod +x "$tmp/ten.sh"
 expect 0 score "exec:$tmp/ten.sh,workers=2" "$pictures"
 prints 'exec +small files +-'
+expect 0 reward check "exec:$tmp/ten.sh"
 
 # one that goes wrong: exit code 7, the report, its last words, and a log that stays
 if [ -x "$fault" ]; then
