@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "io/json.h"
+#include "io/utf8.h"
 #include "rewards/exec_media.h"
 
 /* ---- what all messages have in common ---- */
@@ -99,7 +100,7 @@ static bool read_identity(const cJSON *message, struct tl_exec_about *out, struc
     if (!name || !*name) return tl_err_set(err, TL_PLUGIN, "answers the handshake without a \"name\"");
     size_t n = strlen(name);
     if (n >= sizeof out->name) n = sizeof out->name - 1;
-    memcpy(out->name, name, n);
+    memcpy(out->name, name, tl_utf8_prefix(name, n));
     return true;
 }
 

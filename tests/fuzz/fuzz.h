@@ -53,7 +53,7 @@ struct fuzz_target {
     const char *const *names;                  /* the target's own: file names, extensions; ends at NULL */
 };
 extern const struct fuzz_target fuzz_images[], fuzz_sounds[], fuzz_tensors[], fuzz_texts[], fuzz_tokenizers[],
-    fuzz_configs[]; /* end at name NULL */
+    fuzz_configs[], fuzz_replies[]; /* end at name NULL */
 /* NULL at the end, and for an unknown name. */
 const struct fuzz_target *fuzz_target_at(size_t i);
 const struct fuzz_target *fuzz_target_find(const char *name);

@@ -2,8 +2,8 @@
 
 #include "fuzz/fuzz.h"
 
-static const struct fuzz_target *const tables[] = {fuzz_images, fuzz_sounds,     fuzz_tensors,
-                                                   fuzz_texts,  fuzz_tokenizers, fuzz_configs};
+static const struct fuzz_target *const tables[] = {fuzz_images,     fuzz_sounds,  fuzz_tensors, fuzz_texts,
+                                                   fuzz_tokenizers, fuzz_configs, fuzz_replies};
 
 const struct fuzz_target *fuzz_target_at(size_t i)
 {
