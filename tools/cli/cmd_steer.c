@@ -89,6 +89,8 @@ const struct cli_verb cli_steer = {
         "tiller steer --model sd15/ --prompt \"a cat\" --reward clip:clip-vit-base-patch32/ --particles 8 "
         "--lambda 20 -o out/\n"
         "tiller steer --model sd15/ --prompts p.txt --reward aesthetic:HEAD --potential none -o best-of-4/\n"
+        "tiller steer --model assets/models/shapes --prompts assets/prompts/shapes-8.txt "
+        "--reward clip:assets/encoders/shapes-clip --guide 0.1 -o guided/\n"
         "tiller steer --resume out/             # after Ctrl-C or a crash, with what is not finished\n",
     .notes =
         "K particles of a prompt walk the sampler together. At scored steps (each --every steps from step\n"
@@ -99,7 +101,11 @@ const struct cli_verb cli_steer = {
         "their weights; the best of each prompt stands in FOLDER/best, so that tiller score NAME FOLDER/best "
         "works.\n"
         "FOLDER/steer.json tells of every prompt and step (--json prints it). One particle, --lambda 0 and\n"
-        "--potential none give the pictures of tiller sample -n K with the same seed, sampler and --eta.\n",
+        "--potential none give the pictures of tiller sample -n K with the same seed, sampler and --eta.\n"
+        "--guide S follows the gradient of rewards that have one, for three times the network's work; its "
+        "weights\n"
+        "grow uneven where S times lambda is much above 1 or steps are early (a smaller S, a later "
+        "--from).\n",
     .tables = tables,
     .options = tl_steer_options,
     .params = &params,
