@@ -56,6 +56,14 @@ struct tl_svg_sample {
 void tl_svg_histogram(struct tl_str *out, const char *title, const struct tl_svg_sample *samples,
                       size_t n_samples);
 
+/* Pairs as points, both axes of one range, with the line where y = x. At most some 2000 points are drawn. */
+struct tl_svg_point {
+    double x, y;      /* one that is not finite is left out */
+    const char *name; /* its tooltip, before the values; may be NULL */
+};
+void tl_svg_scatter(struct tl_str *out, const char *title, const char *x_label,
+                    const struct tl_svg_point *points, size_t n, int colour);
+
 extern const char tl_svg_style[], tl_svg_script[];
 
 #endif

@@ -289,12 +289,30 @@ static void test_histogram(void **state)
     tl_str_finish(&out);
 }
 
+static void test_scatter(void **state)
+{
+    (void)state;
+    static const struct tl_svg_point points[] = {
+        {0.25, 0.75, "a <b>"}, {0.5, 0.5, NULL}, {NAN, 1, "lost"}, {1, INFINITY, NULL}};
+    struct tl_str out = {0};
+    tl_svg_scatter(&out, "pairs", "before", points, 4, 1);
+    check_markup(out.data);
+    assert_int_equal(count(out.data, "<circle"), 2);
+    assert_int_equal(count(out.data, "<title>a &lt;b&gt;: 0.25 across, 0.75 up</title>"), 1);
+    assert_int_equal(count(out.data, "<title>0.5 across, 0.5 up</title>"), 1);
+    tl_str_clear(&out);
+    tl_svg_scatter(&out, "none", "before", NULL, 0, 0);
+    check_markup(out.data);
+    tl_str_finish(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_escape),       cmocka_unit_test(test_png),
                                        cmocka_unit_test(test_policy),       cmocka_unit_test(test_ticks),
                                        cmocka_unit_test(test_axis_limits),  cmocka_unit_test(test_chart),
                                        cmocka_unit_test(test_thin),         cmocka_unit_test(test_labels),
-                                       cmocka_unit_test(test_empty_charts), cmocka_unit_test(test_histogram)};
+                                       cmocka_unit_test(test_empty_charts), cmocka_unit_test(test_histogram),
+                                       cmocka_unit_test(test_scatter)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
