@@ -136,7 +136,7 @@ bool tl_report_load(struct tl_report_run *r, const char *path, struct tl_err *er
     if (!tl_inspect_is_run(path))
         return tl_err_set(err, TL_BAD_INPUT,
                           "%s is no run: it holds neither run.json nor metrics.jsonl; give the folder that "
-                          "tiller train wrote (-o)",
+                          "tiller train or tiller steer wrote (-o)",
                           path);
     r->name = name_of(&r->arena, path);
     r->config = read_json(r, "config.json");

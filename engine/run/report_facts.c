@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <tiller/steer.h>
 #include <tiller/train.h>
 
 #include "io/file.h"
@@ -160,7 +161,9 @@ void tl_report_cost(struct tl_str *out, struct tl_report_run *r)
 
 static const struct tl_option *row_of(struct tl_report_run *r, const char *key)
 {
-    const struct tl_method *m = tl_method_find(tl_report_config(r, "method"));
+    const char *method = tl_report_config(r, "method");
+    const struct tl_method *m = tl_method_find(method);
+    if (strcmp(method, "steer") == 0) return tl_option_find(tl_steer_options, key);
     return m ? tl_option_find(m->options, key) : NULL;
 }
 

@@ -10,11 +10,13 @@
 #include "io/file.h"
 #include "run/listing.h"
 #include "run/report_parts.h"
+#include "run/steer_report.h"
 
 struct report {
     const struct tl_report_params *params;
     struct tl_report_run runs[TL_REPORT_MOST_RUNS];
-    size_t n;
+    struct tl_steer_report steered[TL_REPORT_MOST_RUNS]; /* of the runs, where they are such */
+    size_t n, n_steered;
     struct tl_str path; /* of the page */
 };
 
@@ -22,7 +24,11 @@ struct report {
 static void render(struct report *r, struct tl_str *page)
 {
     locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0), old = c ? uselocale(c) : (locale_t)0;
-    if (r->n == 1)
+    if (r->n_steered == 1)
+        tl_steer_report_page(page, &r->steered[0]);
+    else if (r->n_steered)
+        tl_steer_report_runs(page, r->steered, r->n_steered);
+    else if (r->n == 1)
         tl_report_page(page, &r->runs[0]);
     else
         tl_report_compare(page, r->runs, r->n);
@@ -83,6 +89,20 @@ static void tell_apart(struct report *r)
     }
 }
 
+/* Steered runs have pages of their own, and nothing in common with trainings. */
+static bool open_run(struct report *r, const char *path, struct tl_err *err)
+{
+    struct tl_report_run *run = &r->runs[r->n];
+    if (!tl_report_load(run, path, err)) return false;
+    r->n++;
+    bool steered = tl_steer_report_is(run);
+    if ((steered && r->n_steered + 1 < r->n) || (!steered && r->n_steered))
+        return tl_err_set(err, TL_USAGE, "%s is %s, %s is %s: a page is on one kind of run",
+                          r->params->runs[0], steered ? "no steered run" : "a steered run", path,
+                          steered ? "a steered run" : "none");
+    return !steered || tl_steer_report_load(&r->steered[r->n_steered++], run, err);
+}
+
 static bool open_runs(struct report *r, bool *out_whole, struct tl_err *err)
 {
     const struct tl_report_params *p = r->params;
@@ -90,12 +110,11 @@ static bool open_runs(struct report *r, bool *out_whole, struct tl_err *err)
         return tl_err_set(err, TL_USAGE, "a report is on 1 to %d runs, not %zu", TL_REPORT_MOST_RUNS,
                           p->n_runs);
     if (!check_names(p, err)) return false;
-    for (; r->n < p->n_runs; r->n++) {
-        if (!tl_report_load(&r->runs[r->n], p->runs[r->n], err)) return false;
-        if (r->runs[r->n].n_bad_lines == 0) continue;
+    for (size_t i = 0; i < p->n_runs; i++) {
+        if (!open_run(r, p->runs[i], err)) return false;
+        if (r->runs[i].n_bad_lines == 0) continue;
         *out_whole = false;
-        tl_log(TL_LOG_WARN, "%s: %zu damaged lines or files passed over", p->runs[r->n],
-               r->runs[r->n].n_bad_lines);
+        tl_log(TL_LOG_WARN, "%s: %zu damaged lines or files passed over", p->runs[i], r->runs[i].n_bad_lines);
     }
     if (!p->names && p->n_runs > 1) tell_apart(r);
     return give_names(r, err) && write_page(r, err);
@@ -103,6 +122,7 @@ static bool open_runs(struct report *r, bool *out_whole, struct tl_err *err)
 
 static void close_runs(struct report *r)
 {
+    for (size_t i = 0; i < r->n_steered; i++) tl_steer_report_unload(&r->steered[i]);
     for (size_t i = 0; i < r->n; i++) tl_report_unload(&r->runs[i]);
     tl_str_finish(&r->path);
 }
@@ -126,6 +146,25 @@ static void add_readings(cJSON *row, struct tl_report_run *run)
     }
 }
 
+static void add_mean(cJSON *row, const char *key, struct tl_steer_mean mean)
+{
+    cJSON *one = tl_listing_object(row, key);
+    tl_listing_number(one, "mean", mean.mean);
+    if (isfinite(mean.se)) tl_listing_number(one, "se", mean.se);
+}
+
+static void add_steered(cJSON *row, const struct tl_steer_report *r)
+{
+    tl_listing_text(row, "state", tl_steer_report_state(r));
+    tl_listing_count(row, "prompts", r->n);
+    if (r->n) add_mean(row, "best", r->totals.best);
+    if (r->n) add_mean(row, "weighted", r->totals.weighted);
+    if (r->comparison.n == 0) return;
+    add_mean(row, "plain", r->comparison.base);
+    add_mean(row, "best_of_plain", r->comparison.best_of);
+    add_mean(row, "best_minus_best_of_plain", r->comparison.best_best_of);
+}
+
 static cJSON *summary(struct report *r)
 {
     cJSON *out = cJSON_CreateObject();
@@ -138,6 +177,11 @@ static cJSON *summary(struct report *r)
         tl_listing_text(row, "run", run->name);
         tl_listing_text(row, "folder", run->path);
         tl_listing_text(row, "method", *method ? method : NULL);
+        if (r->n_steered) {
+            add_steered(row, &r->steered[i]);
+            if (run->n_bad_lines) tl_listing_count(row, "damaged", run->n_bad_lines);
+            continue;
+        }
         tl_listing_text(row, "state", tl_report_state(run));
         if (run->last_step >= 0) tl_listing_count(row, "step", (uint64_t)run->last_step);
         tl_listing_count(row, "warnings", run->n_warnings);

@@ -1,4 +1,5 @@
 /* `steer`: the groups of a run, a few at a time, from the first to the last that is not finished. */
+#include <tiller/report.h>
 #include <tiller/steer.h>
 
 #include <stdlib.h>
@@ -65,13 +66,26 @@ static bool draw(struct tl_steer *s, struct tl_err *err)
     return written || tl_err_set(err, more.code, "%s", more.text);
 }
 
+/* The numbers stand before the plain samples are drawn, which takes as long again. */
+static char *finish(struct tl_steer *s, struct tl_err *err)
+{
+    char *text = tl_steer_finish(s, err);
+    if (!text || !s->p->report) return text;
+    free(text);
+    if (!tl_steer_draw_plain(s, err)) return NULL;
+    text = tl_steer_finish(s, err);
+    if (text && tl_report_write(s->p->sample.out, err)) return text;
+    free(text);
+    return NULL;
+}
+
 char *tl_steer(const struct tl_steer_params *params, const struct tl_options *options,
                const struct tl_job *job, bool *out_whole, struct tl_err *err)
 {
     struct tl_steer s = {.own = *params, .job = job};
     s.p = &s.own; /* the guidance may become the model's */
     bool ok = tl_steer_open(&s, options, err) && draw(&s, err) && tl_sample_grid_from_files(&s.settings, err);
-    char *text = ok ? tl_steer_finish(&s, err) : NULL;
+    char *text = ok ? finish(&s, err) : NULL;
     *out_whole = s.model.left_out == 0;
     tl_steer_close(&s);
     return text;

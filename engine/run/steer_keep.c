@@ -10,8 +10,6 @@
 #include "io/file.h"
 #include "run/steer_parts.h"
 
-enum { SHOWN = 8 }; /* groups whose scored steps are kept for the report */
-
 static bool out_path(const struct tl_steer *s, const char *name, struct tl_str *path, struct tl_err *err)
 {
     tl_path_join(path, s->p->sample.out, name);
@@ -78,7 +76,8 @@ static bool save_picture(const struct tl_steer *s, size_t group, size_t j, const
 
 /* ---- the line ---- */
 
-static bool append(struct tl_steer *s, const cJSON *line, struct tl_err *err)
+bool tl_steer_append(const struct tl_steer *s, int log, const char *name, const cJSON *line,
+                     struct tl_err *err)
 {
     char *text = tl_json_print(line, false, err);
     struct tl_str whole = {0};
@@ -88,15 +87,15 @@ static bool append(struct tl_steer *s, const cJSON *line, struct tl_err *err)
     bool ok = !whole.failed || tl_err_set(err, TL_FAIL, "out of memory");
     size_t done = 0;
     while (ok && done < whole.len) {
-        ssize_t n = write(s->log, whole.data + done, whole.len - done);
+        ssize_t n = write(log, whole.data + done, whole.len - done);
         if (n < 0 && errno == EINTR) continue;
         ok = n >= 0;
         done += ok ? (size_t)n : 0;
     }
-    if (!ok || fsync(s->log) != 0) {
+    if (!ok || fsync(log) != 0) {
         int reason = errno;
-        ok = tl_err_set(err, TL_OUTPUT, "%s/steer.jsonl: cannot write: %s%s", s->p->sample.out,
-                        strerror(reason), tl_file_advice(reason));
+        ok = tl_err_set(err, TL_OUTPUT, "%s/%s: cannot write: %s%s", s->p->sample.out, name, strerror(reason),
+                        tl_file_advice(reason));
     }
     tl_str_finish(&whole);
     return ok;
@@ -109,7 +108,7 @@ bool tl_steer_keep(struct tl_steer *s, size_t group, cJSON *line, const uint8_t 
     tl_steer_begin_work(s, TL_STEER_FILES);
     for (size_t j = 0; ok && j < s->k; j++)
         ok = save_picture(s, group, j, line, rgb + j * s->model.bytes, err);
-    ok = ok && append(s, line, err);
+    ok = ok && tl_steer_append(s, s->log, "steer.jsonl", line, err);
     tl_steer_begin_work(s, before);
     if (ok) {
         s->lines[group] = line;
@@ -122,7 +121,7 @@ bool tl_steer_keep(struct tl_steer *s, size_t group, cJSON *line, const uint8_t 
 
 /* ---- what is there ---- */
 
-static bool has_list(const cJSON *line, const char *key, size_t n)
+bool tl_steer_has_list(const cJSON *line, const char *key, size_t n)
 {
     const cJSON *list = tl_json_get(line, key), *x;
     if (!cJSON_IsArray(list) || (size_t)cJSON_GetArraySize(list) != n) return false;
@@ -140,16 +139,24 @@ static bool take_line(struct tl_steer *s, cJSON *line, struct tl_err *err)
     bool ok = tl_json_int(line, "group", -1, &group, err) && tl_json_int(line, "best", -1, &best, err) &&
               tl_json_string(line, "prompt", "", &prompt, err);
     ok = ok && group >= 0 && (size_t)group < s->n_groups && best >= 0 && (size_t)best < s->k &&
-         strcmp(prompt, s->inputs.prompts[group].text) == 0 && has_list(line, "rewards", s->k) &&
-         has_list(line, "weights", s->k) && has_list(line, "log_weights", s->k) && !s->lines[group];
+         strcmp(prompt, s->inputs.prompts[group].text) == 0 && tl_steer_has_list(line, "rewards", s->k) &&
+         tl_steer_has_list(line, "weights", s->k) && tl_steer_has_list(line, "log_weights", s->k) &&
+         !s->lines[group];
     if (!ok) return tl_err_set(err, TL_BAD_INPUT, "the line is not one of this run");
     s->lines[group] = line;
     s->n_finished++;
     return true;
 }
 
+struct lines {
+    struct tl_steer *s;
+    const char *name;
+    bool (*take)(struct tl_steer *s, cJSON *line, struct tl_err *err);
+};
+
 /* Whole lines of the file; *out_whole: bytes up to the end of the last. */
-static bool take_lines(struct tl_steer *s, const char *text, size_t n, size_t *out_whole, struct tl_err *err)
+static bool take_lines(const struct lines *l, const char *text, size_t n, size_t *out_whole,
+                       struct tl_err *err)
 {
     size_t number = 0;
     *out_whole = 0;
@@ -157,66 +164,93 @@ static bool take_lines(struct tl_steer *s, const char *text, size_t n, size_t *o
         const char *at = text + *out_whole;
         cJSON *line = tl_json_parse(at, (size_t)(end - at), "line", err);
         number++;
-        if (!line || !take_line(s, line, err)) {
+        if (!line || !l->take(l->s, line, err)) {
             cJSON_Delete(line);
-            return tl_err_add(err, "%s/steer.jsonl:%zu", s->p->sample.out, number);
+            return tl_err_add(err, "%s/%s:%zu", l->s->p->sample.out, l->name, number);
         }
         *out_whole = (size_t)(end - text) + 1;
     }
     return true;
 }
 
-static bool open_log(struct tl_steer *s, const char *path, size_t whole, struct tl_err *err)
+static bool open_log(const char *path, size_t whole, int *out, struct tl_err *err)
 {
-    s->log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (s->log >= 0 && ftruncate(s->log, (off_t)whole) == 0) return true;
+    *out = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (*out >= 0 && ftruncate(*out, (off_t)whole) == 0) return true;
     int reason = errno;
     return tl_err_set(err, TL_OUTPUT, "%s: cannot open: %s%s", path, strerror(reason),
                       tl_file_advice(reason));
 }
 
+bool tl_steer_take_lines(struct tl_steer *s, const char *name,
+                         bool (*take)(struct tl_steer *s, cJSON *line, struct tl_err *err), int *out_log,
+                         struct tl_err *err)
+{
+    const struct lines l = {s, name, take};
+    struct tl_str path = {0};
+    size_t n = 0, whole = 0;
+    bool ok = out_path(s, name, &path, err);
+    if (ok && s->t.folder->begun && tl_file_exists(path.data)) {
+        char *text = (char *)tl_file_read(path.data, (size_t)1 << 32, &n, err);
+        ok = text && take_lines(&l, text, n, &whole, err);
+        free(text);
+    }
+    ok = ok && open_log(path.data, whole, out_log, err);
+    tl_str_finish(&path);
+    return ok;
+}
+
 bool tl_steer_recall(struct tl_steer *s, struct tl_err *err)
 {
     struct tl_str path = {0};
-    size_t n = 0, whole = 0;
     bool ok = out_path(s, "best", &path, err) && tl_file_make_folder(path.data, err) &&
-              out_path(s, "steer.jsonl", &path, err);
-    if (ok && s->t.folder->begun && tl_file_exists(path.data)) {
-        char *text = (char *)tl_file_read(path.data, (size_t)1 << 32, &n, err);
-        ok = text && take_lines(s, text, n, &whole, err);
-        free(text);
-    }
+              tl_steer_take_lines(s, "steer.jsonl", take_line, &s->log, err);
     s->n_kept = s->n_finished;
-    ok = ok && open_log(s, path.data, whole, err);
     tl_str_finish(&path);
     return ok;
 }
 
 /* ---- the report's strips ---- */
 
+bool tl_steer_save_strip(const struct tl_steer *s, const char *folder, const char *name, const uint8_t *rgb,
+                         size_t n, struct tl_err *err)
+{
+    const struct tl_sample_model *m = &s->model;
+    struct tl_image strip = {0};
+    struct tl_str path = {0}, file = {0};
+    size_t row = (size_t)m->width * 3;
+    n = n < TL_STEER_STRIP ? n : TL_STEER_STRIP;
+    while (n > 1 && n * (size_t)m->width * (size_t)m->height > TL_IMAGE_MAX_PIXELS) n--;
+    bool ok = tl_image_init(&strip, (int)n * m->width, m->height, 3, err);
+    for (size_t j = 0; ok && j < n; j++)
+        for (size_t y = 0; y < (size_t)m->height; y++)
+            memcpy(strip.px + (y * n + j) * row, rgb + j * m->bytes + y * row, row);
+    ok = ok && out_path(s, folder, &path, err) && tl_file_make_folder(path.data, err);
+    if (ok) {
+        tl_path_join(&file, path.data, name);
+        ok = (!file.failed || tl_err_set(err, TL_FAIL, "out of memory")) &&
+             tl_image_save_png(file.data, &strip, NULL, 0, err);
+    }
+    tl_image_finish(&strip);
+    tl_str_finish(&path);
+    tl_str_finish(&file);
+    return ok;
+}
+
 bool tl_steer_keep_step(struct tl_steer *s, size_t group, size_t step, const float *x0, struct tl_err *err)
 {
     const struct tl_sample_model *m = &s->model;
-    if (!s->p->report || group >= SHOWN || s->lines[group]) return true;
+    if (!s->p->report || group >= TL_STEER_SHOWN || s->lines[group]) return true;
     enum tl_steer_work before = s->work;
     tl_steer_begin_work(s, TL_STEER_FILES);
-    struct tl_image strip = {0};
-    struct tl_str path = {0};
+    size_t n = s->k < TL_STEER_STRIP ? s->k : TL_STEER_STRIP;
     char name[48];
-    uint8_t *rgb = malloc(s->k * m->bytes);
-    snprintf(name, sizeof name, "steps/%04zu-%03zu.png", group, step);
+    uint8_t *rgb = malloc(n * m->bytes);
+    snprintf(name, sizeof name, "%04zu-%03zu.png", group, step);
     bool ok = (rgb || tl_err_set(err, TL_FAIL, "out of memory")) &&
-              tl_image_init(&strip, (int)s->k * m->width, m->height, 3, err) &&
-              tl_latent_codec_decode(m->codec, x0, s->k, m->h, m->w, NULL, rgb, err);
-    size_t row = (size_t)m->width * 3;
-    for (size_t j = 0; ok && j < s->k; j++)
-        for (size_t y = 0; y < (size_t)m->height; y++)
-            memcpy(strip.px + (y * s->k + j) * row, rgb + j * m->bytes + y * row, row);
-    ok = ok && out_path(s, "steps", &path, err) && tl_file_make_folder(path.data, err) &&
-         out_path(s, name, &path, err) && tl_image_save_png(path.data, &strip, NULL, 0, err);
+              tl_latent_codec_decode(m->codec, x0, n, m->h, m->w, NULL, rgb, err) &&
+              tl_steer_save_strip(s, "steps", name, rgb, n, err);
     free(rgb);
-    tl_image_finish(&strip);
-    tl_str_finish(&path);
     tl_steer_begin_work(s, before);
     return ok;
 }

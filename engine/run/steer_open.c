@@ -187,7 +187,7 @@ static bool begin(struct tl_steer *s, const struct tl_options *options, struct t
 
 bool tl_steer_open(struct tl_steer *s, const struct tl_options *options, struct tl_err *err)
 {
-    s->log = -1;
+    s->log = s->plain_log = -1;
     s->since = tl_clock_s();
     s->settings = (struct tl_sample_settings){
         .params = &s->p->sample, .inputs = &s->inputs, .command = s->job->command, .seed = s->job->seed};
@@ -199,9 +199,12 @@ bool tl_steer_open(struct tl_steer *s, const struct tl_options *options, struct 
 void tl_steer_close(struct tl_steer *s)
 {
     for (size_t g = 0; s->lines && g < s->n_groups; g++) cJSON_Delete(s->lines[g]);
+    for (size_t g = 0; s->plain && g < s->n_groups; g++) cJSON_Delete(s->plain[g]);
     free(s->lines);
+    free(s->plain);
     free(s->command);
     if (s->log >= 0) close(s->log);
+    if (s->plain_log >= 0) close(s->plain_log);
     tl_steer_close_model(s);
     tl_training_close(&s->t);
     tl_sample_inputs_finish(&s->inputs);

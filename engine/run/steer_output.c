@@ -9,6 +9,7 @@
 #include "io/file.h"
 #include "run/listing.h"
 #include "run/run_folder_inner.h"
+#include "run/steer_compare.h"
 #include "run/steer_parts.h"
 
 static const char *const works[TL_STEER_WORKS] = {"network", "rewards", "sampler", "particles", "files"};
@@ -117,6 +118,46 @@ static double per_sample(const struct times *t)
     return t->samples > 0 ? t->total / t->samples : NAN;
 }
 
+/* ---- steered beside plain ---- */
+
+/* n: 0 where nothing is compared. */
+static bool compare(const struct tl_steer *s, struct tl_steer_comparison *out, struct tl_err *err)
+{
+    struct tl_steer_pair *pairs = calloc(s->n_groups, sizeof *pairs);
+    size_t n = 0;
+    *out = (struct tl_steer_comparison){0};
+    if (!pairs) return tl_err_set(err, TL_FAIL, "out of memory");
+    for (size_t g = 0; s->plain && g < s->n_groups; g++)
+        n += tl_steer_pair_of(s->lines[g], s->plain[g], &pairs[n]);
+    bool ok = n == 0 || tl_steer_compare(pairs, n, out, err);
+    free(pairs);
+    return ok;
+}
+
+static void add_mean(cJSON *o, const char *key, struct tl_steer_mean mean)
+{
+    cJSON *one = tl_listing_object(o, key);
+    tl_listing_number(one, "mean", mean.mean);
+    if (isfinite(mean.se)) tl_listing_number(one, "se", mean.se);
+}
+
+static void add_comparison(const struct tl_steer *s, const struct tl_steer_comparison *c, cJSON *o)
+{
+    tl_listing_count(o, "prompts", c->n);
+    tl_listing_count(o, "plain_samples", tl_steer_plain_samples(s)); /* of each prompt */
+    tl_listing_number(o, "network_evaluations",
+                      (double)(c->n * tl_steer_plain_samples(s)) * s->p->sample.steps);
+    tl_listing_count(o, "reward_evaluations", c->n * tl_steer_plain_samples(s));
+    add_mean(o, "base", c->base);
+    add_mean(o, "best_of_plain", c->best_of);
+    add_mean(o, "steered_weighted", c->weighted);
+    add_mean(o, "steered_best", c->best);
+    add_mean(o, "best_of_plain_minus_base", c->best_of_base);
+    add_mean(o, "weighted_minus_base", c->weighted_base);
+    add_mean(o, "best_minus_base", c->best_base);
+    add_mean(o, "best_minus_best_of_plain", c->best_best_of);
+}
+
 /* ---- steer.json ---- */
 
 static void add_rewards(const struct tl_steer *s, cJSON *rows)
@@ -193,12 +234,14 @@ static void add_totals(const struct tl_steer_totals *t, const struct times *time
     tl_listing_number(o, "overhead", overhead(time));
 }
 
-static cJSON *tree_of(const struct tl_steer *s, const struct tl_steer_totals *t, const struct times *time)
+static cJSON *tree_of(const struct tl_steer *s, const struct tl_steer_totals *t, const struct times *time,
+                      const struct tl_steer_comparison *c)
 {
     cJSON *o = cJSON_CreateObject();
     tl_listing_text(o, "out", s->p->sample.out);
     add_settings(s, tl_listing_object(o, "settings"));
     add_totals(t, time, tl_listing_object(o, "totals"));
+    if (c->n) add_comparison(s, c, tl_listing_object(o, "comparison"));
     cJSON *prompts = tl_listing_array(o, "prompts");
     for (size_t g = 0; prompts && g < s->n_groups; g++) {
         cJSON *copy = cJSON_Duplicate(s->lines[g], true);
@@ -212,7 +255,8 @@ static cJSON *tree_of(const struct tl_steer *s, const struct tl_steer_totals *t,
 
 /* ---- for people ---- */
 
-static cJSON *summary_of(const struct tl_steer *s, const struct tl_steer_totals *t, const struct times *time)
+static cJSON *summary_of(const struct tl_steer *s, const struct tl_steer_totals *t, const struct times *time,
+                         const struct tl_steer_comparison *c)
 {
     const struct tl_steer_params *p = s->p;
     cJSON *o = cJSON_CreateObject();
@@ -229,6 +273,12 @@ static cJSON *summary_of(const struct tl_steer *s, const struct tl_steer_totals 
     tl_listing_format(o, "seed", "%llu", (unsigned long long)s->job->seed);
     tl_listing_format(o, "reward", "%.4f mean of all, %.4f weighted, %.4f best of each prompt",
                       t->reward_mean, t->reward_weighted, t->reward_best);
+    if (c->n) {
+        tl_listing_format(o, "plain samples", "%.4f mean, %.4f best of %zu, which cost the network as much",
+                          c->base.mean, c->best_of.mean, tl_steer_plain_samples(s));
+        tl_listing_format(o, "best, beside best of plain", "%+.4f (se %.4f, %zu prompts paired)",
+                          c->best_best_of.mean, c->best_best_of.se, c->n);
+    }
     if (t->events) {
         tl_listing_format(o, "ESS", "%.2f of %zu, mean over scored steps", t->ess, s->k);
         tl_listing_format(o, "resampled", "%.0f %% of scored steps",
@@ -244,21 +294,23 @@ static cJSON *summary_of(const struct tl_steer *s, const struct tl_steer_totals 
                       "%.1f s, %.3f s a picture; %.1f %% beside network and reward (%.1f %% for files)",
                       time->total, per_sample(time), 100 * overhead(time),
                       time->total > 0 ? 100 * time->work[TL_STEER_FILES] / time->total : 0);
+    if (p->report) tl_listing_format(o, "report", "%s/report.html", p->sample.out);
     return o;
 }
 
 char *tl_steer_finish(struct tl_steer *s, struct tl_err *err)
 {
     struct tl_steer_totals totals;
+    struct tl_steer_comparison c;
     struct times time;
     tl_steer_sum_up(s, &totals);
-    if (!read_times(s, &time, err)) return NULL;
-    char *json = tl_listing_print(tree_of(s, &totals, &time), "tiller.steer/1", true, err);
+    if (!read_times(s, &time, err) || !compare(s, &c, err)) return NULL;
+    char *json = tl_listing_print(tree_of(s, &totals, &time, &c), "tiller.steer/1", true, err);
     if (!json || !write_text(s, "steer.json", json, strlen(json), err)) {
         free(json);
         return NULL;
     }
     if (s->p->json) return json;
     free(json);
-    return tl_listing_print(summary_of(s, &totals, &time), "tiller.steer/1", false, err);
+    return tl_listing_print(summary_of(s, &totals, &time, &c), "tiller.steer/1", false, err);
 }

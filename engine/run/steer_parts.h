@@ -12,7 +12,9 @@
  *     steer_score     samples to rewards
  *     steer_keep      a finished group's files, steer.jsonl and what a resume finds there
  *     steer_output    what is made from the lines of all groups: metadata, steer.json
- *     steer_summary   totals, and the report for people */
+ *     steer_summary   totals, and the report for people
+ *     steer_plain     with a report: plain samples of equal cost; steer_compare: what both come to
+ *     steer_report_*  the page, from the folder alone (steer_report.h) */
 #ifndef TL_RUN_STEER_PARTS_H
 #define TL_RUN_STEER_PARTS_H
 
@@ -27,6 +29,11 @@
 #include "run/reward_lens.h"
 #include "run/sample_model.h"
 #include "run/train_methods.h"
+
+enum {
+    TL_STEER_SHOWN = 8,  /* groups whose pictures are kept for the report */
+    TL_STEER_STRIP = 32, /* pictures side by side in one file, at most */
+};
 
 /* Where time goes. Overhead is all but the first two. */
 enum tl_steer_work {
@@ -63,7 +70,9 @@ struct tl_steer {
     size_t n_finished, n_kept;   /* groups: in all; that a resume found finished */
     size_t n_drawn;              /* samples of this call */
     int log;                     /* file descriptor of steer.jsonl, or -1 */
-    enum tl_steer_work work;     /* what is going on, since: */
+    cJSON **plain;               /* [n_groups] of plain.jsonl, as `lines`; NULL: nothing is compared */
+    int plain_log;
+    enum tl_steer_work work; /* what is going on, since: */
     double since;
     double seconds[TL_STEER_WORKS];
     struct tl_progress_meter meter;
@@ -140,6 +149,18 @@ bool tl_steer_walk(struct tl_steer *s, size_t first, size_t n, struct tl_err *er
 bool tl_steer_recall(struct tl_steer *s, struct tl_err *err);
 /* Pictures of a group, then its line, which is taken over. rgb [k][height][width][3]. */
 bool tl_steer_keep(struct tl_steer *s, size_t group, cJSON *line, const uint8_t *rgb, struct tl_err *err);
+/* What steer.jsonl and plain.jsonl share. Whole lines of a run that was begun go to `take`, which takes them
+ * over; the rest is cut off and the file stays open for more. */
+bool tl_steer_take_lines(struct tl_steer *s, const char *name,
+                         bool (*take)(struct tl_steer *s, cJSON *line, struct tl_err *err), int *out_log,
+                         struct tl_err *err);
+bool tl_steer_append(const struct tl_steer *s, int log, const char *name, const cJSON *line,
+                     struct tl_err *err);
+/* Whether an array of n finite numbers is there. */
+bool tl_steer_has_list(const cJSON *line, const char *key, size_t n);
+/* FOLDER/folder/name: n pictures [height][width][3] side by side, the first TL_STEER_STRIP of them. */
+bool tl_steer_save_strip(const struct tl_steer *s, const char *folder, const char *name, const uint8_t *rgb,
+                         size_t n, struct tl_err *err);
 /* steps/GGGG-III.png. x0 [k][h,w,c]; nothing where no report is asked for, or not of this group. */
 bool tl_steer_keep_step(struct tl_steer *s, size_t group, size_t step, const float *x0, struct tl_err *err);
 
@@ -162,5 +183,12 @@ struct tl_steer_totals {
     double network_evaluations, reward_evaluations;
 };
 void tl_steer_sum_up(const struct tl_steer *s, struct tl_steer_totals *out);
+
+/* ---- steer_plain.c ---- */
+/* Draws the plain samples that the report compares with, where it is asked for and differs from the run
+ * itself; what a stopped run has of them is kept. */
+bool tl_steer_draw_plain(struct tl_steer *s, struct tl_err *err);
+/* Of each prompt. */
+size_t tl_steer_plain_samples(const struct tl_steer *s);
 
 #endif

@@ -17,10 +17,14 @@
  *     steer.jsonl        a line a finished prompt: rewards, weights, log Z, what was resampled when
  *     steer.json         settings, totals and those lines (schema "tiller.steer/1")
  *     config.json run.json run.lock    as of any run
- *     steps/GGGG-III.png with `report`: what the particles of the first prompts were predicted to become at
- *                        scored step III, side by side
- * A prompt's line is written when its pictures are whole, so a run that was ended goes on (`resume`) with the
- * prompts that have none, and ends with the same bytes but for times. */
+ *     report.html        with `report`: the run as a page (tiller/report.h), and what it is made from:
+ *     steps/GGGG-III.png what the particles of the first prompts were predicted to become at scored step III,
+ *                        side by side
+ *     plain.jsonl plain/GGGG.png    with `compare`: a line a prompt of what plain samples earn, and those of
+ *                        the first prompts side by side. The first k of a prompt are those of `tiller
+ * sample`; a guided run, whose particles cost more, has more of them. They are drawn last and change nothing
+ * of the rest A prompt's line is written when its pictures are whole, so a run that was ended goes on
+ * (`resume`) with the prompts that have none, and ends with the same bytes but for times. */
 #ifndef TILLER_STEER_H
 #define TILLER_STEER_H
 
@@ -47,7 +51,9 @@ struct tl_steer_params {
                                        window from .. to that add noise are guided, each one */
     int reward_path;                /* enum tl_reward_path */
     const char *memory;             /* "6G": the most that the run may take; NULL: as much as it likes */
-    bool report, resume;
+    bool report;                    /* report.html, and what it shows */
+    bool compare;                   /* with `report`: plain samples of as many network evaluations, too */
+    bool resume;
     bool json; /* the report as JSON: steer.json */
 };
 

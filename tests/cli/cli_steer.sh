@@ -65,6 +65,23 @@ for i in 0 5 8; do
     check "picture $i after a stop" "$tool" pixels "$tmp/whole/0000$i.png" "$tmp/stopped/0000$i.png" 0
 done
 
+# --report leaves a page and draws plain samples beside it; the steered results stay as they are
+expect 0 steer $common $clip --report -o "$tmp/r"
+prints '^plain samples +.* best of 3'
+prints '^report +.*/r/report.html'
+check 'page and plain samples' sh -c "cd '$tmp/r' && ls report.html plain/0000.png plain/0002.png steps/0000-000.png"
+check 'the same numbers' cmp "$tmp/a/steer.jsonl" "$tmp/r/steer.jsonl"
+check 'the same rows' cmp "$tmp/a/metadata.jsonl" "$tmp/r/metadata.jsonl"
+check 'a page by itself' sh -c "! grep -q 'https:\|<link\|<img [^>]*src=\"[^d]' '$tmp/r/report.html'"
+cp "$tmp/r/report.html" "$tmp/page"
+expect 0 report "$tmp/r"
+prints 'finished, 3 prompts'
+check 'the same page again' cmp "$tmp/page" "$tmp/r/report.html"
+expect 0 report "$tmp/r" "$tmp/none" -o "$tmp/c.html"
+check 'side by side' grep -q 'Steered runs side by side' "$tmp/c.html"
+expect 0 steer --resume "$tmp/none" --report --no-compare
+check 'a page later' test -s "$tmp/none/report.html"
+
 # a reward that stops answering: exit code 7, nothing finished is lost, and it goes on once it works again
 cat >"$tmp/reward.sh" <<'END'
 #!/bin/sh

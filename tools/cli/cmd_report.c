@@ -36,7 +36,8 @@ const struct cli_verb cli_report = {
     .max_args = TL_REPORT_MOST_RUNS,
     .examples = "tiller report run/\n"
                 "tiller report prdp/ ddpo/ control/ --names PRDP,DDPO,shuffled -o compare.html\n"
-                "tiller report run/ --json\n",
+                "tiller report run/ --json\n"
+                "tiller report steered/ none/           # folders of tiller steer\n",
     .options = options,
     .params = &params,
     .run = run,

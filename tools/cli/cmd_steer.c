@@ -105,7 +105,12 @@ const struct cli_verb cli_steer = {
         "--guide S follows the gradient of rewards that have one, for three times the network's work; its "
         "weights\n"
         "grow uneven where S times lambda is much above 1 or steps are early (a smaller S, a later "
-        "--from).\n",
+        "--from).\n"
+        "--report leaves FOLDER/report.html (tiller report FOLDER makes it again): the particles on their "
+        "way, "
+        "and\n"
+        "plain samples of as many network evaluations beside them, which takes as long again (--no-compare: "
+        "none).\n",
     .tables = tables,
     .options = tl_steer_options,
     .params = &params,
