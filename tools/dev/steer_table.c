@@ -107,8 +107,13 @@ static void read_seconds(struct run *run, const char *folder)
     const char *path = tl_arena_printf(&arena, "%s/steer.json", folder);
     cJSON *json = path ? tl_json_read(path, &err) : NULL;
     if (!json) die(folder);
-    const cJSON *totals = tl_json_get(json, "totals");
-    run->seconds_each = number(totals ? totals : json, "seconds", path) / (double)run->n;
+    const cJSON *totals = tl_json_get(json, "totals"),
+                *seconds = totals ? tl_json_get(totals, "seconds") : NULL;
+    if (!seconds) {
+        tl_err_set(&err, TL_BAD_INPUT, "no totals.seconds");
+        die(path);
+    }
+    run->seconds_each = number(seconds, "total", path) / (double)run->n;
     cJSON_Delete(json);
     tl_arena_finish(&arena);
 }
@@ -211,7 +216,7 @@ int main(int argc, char **argv)
     }
     printf(
         "| | k | network evaluations | steered reward (se) | held-out score (se) | reward beside best of k | "
-        "held out beside best of k | seconds |\n|---|---|---|---|---|---|---|---|\n");
+        "held out beside best of k | seconds a prompt |\n|---|---|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < n; i++) {
         const struct row *plain = NULL;
         for (size_t p = 0; p < n_plain; p++)
