@@ -69,7 +69,9 @@ static void plan(struct gemm *g)
     g->rows = tl_cpu_fast_ceil(tl_cpu_fast_ceil(p->m, g->n_rows), ROW_UNIT) * ROW_UNIT;
     g->n_rows = tl_cpu_fast_ceil(p->m, g->rows);
     want = tl_cpu_fast_max(want / g->n_rows, 1);
-    if (p->batch == 1 && p->k >= 2 * PART_MIN && p->m * p->n <= 1 << 16 && want > 1 &&
+    /* Only where k counts rows, in a weight's gradient: else a row's sums would depend on how many rows there
+     * are. */
+    if (p->ta && p->batch == 1 && p->k >= 2 * PART_MIN && p->m * p->n <= 1 << 16 && want > 1 &&
         !(p->add && p->accumulate)) {
         g->n_parts = tl_cpu_fast_min(tl_cpu_fast_min(want, p->k / PART_MIN), 8);
         want /= g->n_parts;

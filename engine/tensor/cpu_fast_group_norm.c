@@ -7,11 +7,13 @@
 #include "tensor/cpu_fast.h"
 #include "tensor/cpu_fast_vec_math.h"
 
-enum { CHUNK_FLOATS = 1 << 16, CHUNKS_MAX = 64, SUM_ROWS = 256, N_TABLES = 5 };
+enum { CHUNK_FLOATS = 1 << 14, WHOLE_FLOATS = 1 << 18, CHUNKS_MAX = 64, SUM_ROWS = 256, N_TABLES = 5 };
 
 struct norm {
     int64_t n, rows, c, groups, width; /* width: channels of a group */
-    int64_t chunk, n_chunks;           /* rows */
+    int64_t chunk, n_chunks;           /* rows of a chunk; chunks of a sample, whatever n is: sums do not
+                                          depend on the batch */
+    bool whole;                        /* a sample goes through all stages at once */
     float eps;
     bool silu;
     const float *x, *gamma, *beta, *dy;
@@ -196,9 +198,11 @@ static void whole_piece(void *arg, size_t i, int worker)
 {
     (void)worker;
     const struct steps *s = arg;
-    struct span span = span_of(&s->g, (int64_t)i, 0);
     for (int k = 0; k < s->n_stages; k++) {
-        s->stage[k](&s->g, &span);
+        for (int64_t chunk = 0; chunk < s->g.n_chunks; chunk++) {
+            struct span span = span_of(&s->g, (int64_t)i, chunk);
+            s->stage[k](&s->g, &span);
+        }
         if (s->fold[k]) s->fold[k](&s->g, (int64_t)i);
     }
 }
@@ -214,7 +218,7 @@ static void chunk_piece(void *arg, size_t i, int worker)
 static void run(struct steps *s, struct tl_pool *pool)
 {
     size_t n = (size_t)s->g.n;
-    if (s->g.n_chunks == 1) {
+    if (s->g.whole) {
         tl_pool_run(pool, n, whole_piece, s);
         return;
     }
@@ -236,12 +240,13 @@ static bool begin(struct norm *g, const struct tl_cpu_call *call, struct tl_err 
     g->width = g->c / g->groups;
     g->eps = call->attr->norm.eps;
     g->silu = call->attr->norm.silu != 0;
-    /* Many samples fill the threads as they are, as long as one stays in the second-level cache. */
-    int64_t floats = g->n >= 8 ? 4 * CHUNK_FLOATS : CHUNK_FLOATS / 4;
+    int64_t floats = g->rows * g->c;
     g->n_chunks =
-        tl_cpu_fast_min(tl_cpu_fast_ceil(g->rows * g->c, floats), tl_cpu_fast_min(g->rows, CHUNKS_MAX));
+        tl_cpu_fast_min(tl_cpu_fast_ceil(floats, CHUNK_FLOATS), tl_cpu_fast_min(g->rows, CHUNKS_MAX));
     g->chunk = tl_cpu_fast_ceil(g->rows, g->n_chunks);
     g->n_chunks = tl_cpu_fast_ceil(g->rows, g->chunk);
+    /* Many samples fill the threads as they are, as long as one stays in the second-level cache. */
+    g->whole = g->n_chunks == 1 || (g->n >= 8 && floats <= WHOLE_FLOATS);
     size_t n_sums = (size_t)(g->n * g->n_chunks * 2 * g->c), n_tables = (size_t)(g->n * N_TABLES * g->c);
     g->sums = tl_cpu_scratch(call, n_sums * sizeof *g->sums + n_tables * sizeof *g->tables, err);
     g->tables = g->sums ? (float *)(g->sums + n_sums) : NULL;
