@@ -27,7 +27,7 @@ struct keeper {
     bool is_dead;
     int status;
     bool is_done; /* the caller hangs up on purpose */
-    char folder[PATH_MAX];
+    char folder[PATH_MAX], log_path[PATH_MAX];
 };
 
 /* ---- settling ---- */
@@ -310,15 +310,25 @@ static void live(struct keeper *k)
     struct pollfd on = {.fd = CONTROL, .events = POLLIN};
     while (poll(&on, 1, -1) < 0 || obey(k)) {
     }
-    if (!k->is_done && k->folder[0]) remove_folder(k->folder);
+    if (k->is_done) return;
+    if (k->folder[0]) remove_folder(k->folder);
+    struct stat st;
+    if (k->log_path[0] && fstat(LOG, &st) == 0 && st.st_size == 0) unlink(k->log_path);
+}
+
+/* "" where there is none, or it is too long. */
+static void copy_path(char out[PATH_MAX], const char *path)
+{
+    size_t n = path ? strlen(path) : 0;
+    if (n < PATH_MAX) memcpy(out, path ? path : "", n + 1);
 }
 
 void tl_exec_keeper(const struct tl_exec_process_params *params, const struct tl_exec_ends *ends)
 {
     struct keeper k = {0};
     int errors[2];
-    size_t n = params->folder ? strlen(params->folder) : 0;
-    if (n < sizeof k.folder) memcpy(k.folder, params->folder ? params->folder : "", n + 1);
+    copy_path(k.folder, params->folder);
+    copy_path(k.log_path, params->log_path);
     reset_signals(true);
     setpgid(0, 0); /* whoever kills the caller's group leaves us to clear up */
     prctl(PR_SET_NAME, "tiller-exec");

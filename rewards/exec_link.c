@@ -9,24 +9,45 @@
 
 #include "rewards/exec_protocol.h"
 
-bool tl_exec_link_start(struct tl_exec_link *link, const struct tl_exec_spec *spec, int log,
-                        const char *folder, struct tl_err *err)
+bool tl_exec_link_start(struct tl_exec_link *link, const struct tl_exec_spec *spec,
+                        const struct tl_exec_log *log, const char *folder, struct tl_err *err)
 {
     *link = (struct tl_exec_link){.in = malloc(TL_EXEC_MOST_LINE + 1)};
     if (!link->in) return tl_err_set(err, TL_FAIL, "out of memory");
-    const struct tl_exec_process_params params = {
-        .program = spec->program, .argv = spec->words, .log = log, .memory = spec->memory, .folder = folder};
+    const struct tl_exec_process_params params = {.program = spec->program,
+                                                  .argv = spec->words,
+                                                  .log = log->fd,
+                                                  .log_path = log->is_ours ? log->path : NULL,
+                                                  .memory = spec->memory,
+                                                  .folder = folder};
     if (tl_exec_process_start(&link->process, &params, err)) return true;
     tl_exec_link_end(link, 0);
     return false;
 }
 
-void tl_exec_link_end(struct tl_exec_link *link, double seconds)
+static void finish(struct tl_exec_link *link)
 {
-    tl_exec_process_end(&link->process, seconds);
     tl_str_finish(&link->out);
     free(link->in);
     *link = (struct tl_exec_link){0};
+}
+
+void tl_exec_link_end(struct tl_exec_link *link, double seconds)
+{
+    tl_exec_process_end(&link->process, seconds);
+    finish(link);
+}
+
+void tl_exec_link_end_begin(struct tl_exec_link *link, double seconds)
+{
+    tl_exec_process_end_begin(&link->process, seconds);
+}
+
+bool tl_exec_link_end_step(struct tl_exec_link *link)
+{
+    if (!tl_exec_process_end_step(&link->process)) return false;
+    finish(link);
+    return true;
 }
 
 bool tl_exec_link_is_open(const struct tl_exec_link *link)
@@ -47,9 +68,10 @@ bool tl_exec_link_send(struct tl_exec_link *link, const char *text, size_t n, st
 void tl_exec_link_fds(const struct tl_exec_link *link, struct pollfd out[TL_EXEC_LINK_FDS])
 {
     const struct tl_exec_process *p = &link->process;
-    bool is_open = tl_exec_link_is_open(link), has_more = link->sent < link->out.len;
-    out[0] = (struct pollfd){.fd = is_open && has_more ? p->in : -1, .events = POLLOUT};
-    out[1] = (struct pollfd){.fd = is_open && !link->is_over ? p->out : -1, .events = POLLIN};
+    bool is_open = tl_exec_link_is_open(link), has_more = link->sent < link->out.len,
+         talks = is_open && p->ending == TL_EXEC_RUNS;
+    out[0] = (struct pollfd){.fd = talks && has_more ? p->in : -1, .events = POLLOUT};
+    out[1] = (struct pollfd){.fd = talks && !link->is_over ? p->out : -1, .events = POLLIN};
     out[2] = (struct pollfd){.fd = is_open && !p->has_ended ? p->control : -1, .events = POLLIN};
 }
 

@@ -7,6 +7,7 @@
 #include <poll.h>
 
 #include "base/str.h"
+#include "rewards/exec_log.h"
 #include "rewards/exec_process.h"
 #include "rewards/exec_spec.h"
 
@@ -20,17 +21,19 @@ struct tl_exec_link {
     bool is_over; /* its standard output has ended */
 };
 
-/* log: a descriptor; folder: removed should this process die. */
-bool tl_exec_link_start(struct tl_exec_link *link, const struct tl_exec_spec *spec, int log,
-                        const char *folder, struct tl_err *err);
-/* Ends the program (tl_exec_process_end) and closes the link. */
+/* folder: removed should this process die. */
+bool tl_exec_link_start(struct tl_exec_link *link, const struct tl_exec_spec *spec,
+                        const struct tl_exec_log *log, const char *folder, struct tl_err *err);
+/* Ends the program (tl_exec_process_end) and closes the link; or in steps that do not wait. */
 void tl_exec_link_end(struct tl_exec_link *link, double seconds);
+void tl_exec_link_end_begin(struct tl_exec_link *link, double seconds);
+bool tl_exec_link_end_step(struct tl_exec_link *link); /* true once it is closed */
 bool tl_exec_link_is_open(const struct tl_exec_link *link);
 
 /* Puts lines behind what is to be written. */
 bool tl_exec_link_send(struct tl_exec_link *link, const char *text, size_t n, struct tl_err *err);
 
-/* What to wait for: three descriptors, -1 where there is nothing. */
+/* What to wait for: three descriptors, -1 where there is nothing. Of a link that ends only its end counts. */
 enum { TL_EXEC_LINK_FDS = 3 };
 void tl_exec_link_fds(const struct tl_exec_link *link, struct pollfd out[TL_EXEC_LINK_FDS]);
 /* Moves what can be moved. Fails where a line is too long, the program has closed a stream or has ended;

@@ -9,12 +9,13 @@
 
 #include "base/str.h"
 #include "io/file.h"
+#include "io/utf8.h"
 
 bool tl_exec_log_open(struct tl_exec_log *log, const char *path, struct tl_err *err)
 {
     struct tl_str name = {0};
     const char *temp = getenv("TMPDIR");
-    *log = (struct tl_exec_log){.fd = -1, .stays = path != NULL};
+    *log = (struct tl_exec_log){.fd = -1, .is_ours = !path, .stays = path != NULL};
     if (path)
         tl_str_append(&name, path);
     else
@@ -37,6 +38,17 @@ void tl_exec_log_close(struct tl_exec_log *log)
     *log = (struct tl_exec_log){0};
 }
 
+void tl_exec_log_copy(char *out, size_t size, const char *text, size_t n)
+{
+    /* A character has four bytes at most: what is not whole further in front was broken before. */
+    if (n >= size) {
+        size_t whole = tl_utf8_prefix(text, size - 1);
+        n = whole + 4 > size - 1 ? whole : size - 1;
+    }
+    memcpy(out, text, n);
+    out[n] = 0;
+}
+
 /* "" where no line says anything. */
 static void last_words(int log, char *out, size_t size)
 {
@@ -49,10 +61,8 @@ static void last_words(int log, char *out, size_t size)
     if (end <= 0) return;
     while (end > 0 && (!text[end - 1] || strchr(" \t\r\n", text[end - 1]))) end--;
     for (start = end; start > 0 && text[start - 1] != '\n';) start--;
-    size_t len = (size_t)(end - start);
-    if (len >= size) len = size - 1;
-    memcpy(out, text + start, len);
-    out[len] = 0;
+    while (start == 0 && at > 0 && start < end && (text[start] & 0xc0) == 0x80) start++; /* cut through */
+    tl_exec_log_copy(out, size, text + start, (size_t)(end - start));
 }
 
 void tl_exec_log_tell(struct tl_exec_log *log, const char *did, struct tl_err *out)

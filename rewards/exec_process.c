@@ -140,23 +140,48 @@ static void say(const struct tl_exec_process *p, char verb)
     while (sent < 0 && errno == EINTR);
 }
 
-void tl_exec_process_end(struct tl_exec_process *p, double seconds)
+void tl_exec_process_end_begin(struct tl_exec_process *p, double seconds)
 {
+    const double until = tl_clock_s() + seconds;
     if (!p->keeper) return;
     if (p->in >= 0) close(p->in);
     p->in = -1;
-    if (!tl_exec_process_wait(p, seconds)) {
-        say(p, TL_EXEC_TERM);
-        if (!tl_exec_process_wait(p, TERM_S)) {
-            say(p, TL_EXEC_KILL);
-            tl_exec_process_wait(p, KILL_S);
-        }
-    }
+    if (p->ending > TL_EXEC_HUNG_UP || (p->ending == TL_EXEC_HUNG_UP && p->until <= until)) return;
+    p->ending = TL_EXEC_HUNG_UP;
+    p->until = until;
+    tl_exec_process_end_step(p);
+}
+
+static void let_go(struct tl_exec_process *p)
+{
     say(p, TL_EXEC_DONE);
     close(p->control);
     close(p->out);
     bury_keeper(p);
     p->keeper = 0;
+}
+
+bool tl_exec_process_end_step(struct tl_exec_process *p)
+{
+    if (!p->keeper) return true;
+    if (!tl_exec_process_listen(p)) {
+        const double now = tl_clock_s();
+        if (now < p->until) return false;
+        if (p->ending != TL_EXEC_KILLED) {
+            say(p, p->ending == TL_EXEC_HUNG_UP ? TL_EXEC_TERM : TL_EXEC_KILL);
+            p->until = now + (p->ending == TL_EXEC_HUNG_UP ? TERM_S : KILL_S);
+            p->ending++;
+            return false;
+        }
+    }
+    let_go(p);
+    return true;
+}
+
+void tl_exec_process_end(struct tl_exec_process *p, double seconds)
+{
+    tl_exec_process_end_begin(p, seconds);
+    while (!tl_exec_process_end_step(p)) tl_exec_process_wait(p, p->until - tl_clock_s());
 }
 
 void tl_exec_process_tell(const struct tl_exec_process *p, char *out, size_t size)

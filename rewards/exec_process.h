@@ -23,9 +23,11 @@
 struct tl_exec_process_params {
     const char *program; /* the file to run */
     char *const *argv;
-    int log;            /* descriptor for standard error, opened for reading and writing */
-    size_t memory;      /* RLIMIT_DATA in bytes; 0: none */
-    const char *folder; /* removed by the keeper should this process die; NULL: none */
+    int log;       /* descriptor for standard error, opened for reading and writing */
+    size_t memory; /* RLIMIT_DATA in bytes; 0: none */
+    /* Removed by the keeper should this process die; NULL: none. */
+    const char *folder;
+    const char *log_path; /* only where the log is empty */
 };
 
 /* A zeroed struct is none. */
@@ -35,6 +37,8 @@ struct tl_exec_process {
     int control;  /* readable when something was told: tl_exec_process_listen */
     bool has_ended;
     int status; /* as waitpid gives it, once it has ended */
+    enum { TL_EXEC_RUNS, TL_EXEC_HUNG_UP, TL_EXEC_TERMED, TL_EXEC_KILLED } ending;
+    double until; /* that it is waited for before the next step of its ending */
 };
 
 /* Returns once the program runs: TL_BAD_INPUT with the reason where the system refuses to run it. */
@@ -47,6 +51,10 @@ bool tl_exec_process_wait(struct tl_exec_process *p, double seconds);
 /* Ends it and all it has started: closes its input and waits for `seconds`; then SIGTERM to its group, two
  * seconds, SIGKILL. Nothing of it is left when this returns (but where the system holds a process). */
 void tl_exec_process_end(struct tl_exec_process *p, double seconds);
+/* The same without waiting, so that several end at a time: begin, then step when `control` is readable or
+ * `until` has come, until it says true. To begin again may shorten the time, and else changes nothing. */
+void tl_exec_process_end_begin(struct tl_exec_process *p, double seconds);
+bool tl_exec_process_end_step(struct tl_exec_process *p);
 
 /* "ended with exit status 3", "was killed by signal 11 (Segmentation fault)". */
 void tl_exec_process_tell(const struct tl_exec_process *p, char *out, size_t size);

@@ -5,6 +5,7 @@
 
 #include "io/json.h"
 #include "io/utf8.h"
+#include "rewards/exec_log.h"
 #include "rewards/exec_media.h"
 
 /* ---- what all messages have in common ---- */
@@ -18,13 +19,14 @@ static bool faulty(struct tl_err *err, const struct tl_err *why)
 static cJSON *parse(const char *line, size_t n, struct tl_err *err)
 {
     struct tl_err why = {0};
-    int shown = n < 100 ? (int)n : 100;
+    char shown[100];
     cJSON *message = tl_json_parse(line, n, "the line", &why);
     if (message && cJSON_IsObject(message)) return message;
     cJSON_Delete(message);
     bool is_nan = why.code && (strstr(line, "NaN") || strstr(line, "Infinity"));
-    tl_err_set(err, TL_PLUGIN, "wrote to standard output what is no message%s: '%.*s'%s%s%s",
-               is_nan ? ", for scores must be finite" : "", shown, line, why.code ? " (" : "", why.text,
+    tl_exec_log_copy(shown, sizeof shown, line, n);
+    tl_err_set(err, TL_PLUGIN, "wrote to standard output what is no message%s: '%s'%s%s%s",
+               is_nan ? ", for scores must be finite" : "", shown, why.code ? " (" : "", why.text,
                why.code ? ")" : "");
     return NULL;
 }
@@ -182,10 +184,7 @@ static bool read_refusal(const cJSON *error, size_t n, struct tl_exec_reply *out
     if (out->item < -1 || (out->item >= 0 && (size_t)out->item >= n))
         return tl_err_set(err, TL_PLUGIN, "refuses item %lld of %zu", (long long)out->item, n);
     out->is_error = true;
-    size_t n_text = strlen(text);
-    if (n_text >= sizeof out->text) n_text = sizeof out->text - 1;
-    memcpy(out->text, text, n_text);
-    out->text[n_text] = 0;
+    tl_exec_log_copy(out->text, sizeof out->text, text, strlen(text));
     return true;
 }
 

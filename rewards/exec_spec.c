@@ -1,6 +1,7 @@
 #include "rewards/exec_spec.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,7 +16,7 @@ const char tl_exec_spec_argument[] =
 /* ---- settings ---- */
 
 static const char *const keys[] = {"timeout", "start", "workers", "retries", "memory", "log"};
-enum { N_KEYS = sizeof keys / sizeof *keys, KEY_LOG = N_KEYS - 1 };
+enum { N_KEYS = sizeof keys / sizeof *keys, KEY_WORKERS = 2, KEY_RETRIES = 3, KEY_LOG = N_KEYS - 1 };
 static const double lowest[] = {0.01, 0.01, 1, 0, 0}, highest[] = {1e6, 1e6, 16, 1e6, 1e9};
 
 static bool read_setting(struct tl_exec_spec *s, size_t key, const char *value, size_t n, bool *seen,
@@ -24,6 +25,10 @@ static bool read_setting(struct tl_exec_spec *s, size_t key, const char *value, 
     double x = 0;
     if (seen[key]) return tl_err_set(err, TL_USAGE, "%s is set twice", keys[key]);
     seen[key] = true;
+    if (n > 1 && (*value == '\'' || *value == '"')) {
+        value++;
+        n -= 2;
+    }
     if (key == KEY_LOG) {
         s->log = n ? strndup(value, n) : NULL;
         return s->log || tl_err_set(err, TL_USAGE, "log= names no file");
@@ -31,19 +36,32 @@ static bool read_setting(struct tl_exec_spec *s, size_t key, const char *value, 
     if (!tl_spec_number(value, n, &x) || !(x >= lowest[key] && x <= highest[key]))
         return tl_err_set(err, TL_USAGE, "%s=%.*s: a number from %g to %g is wanted", keys[key], (int)n,
                           value, lowest[key], highest[key]);
+    if ((key == KEY_WORKERS || key == KEY_RETRIES) && x != floor(x))
+        return tl_err_set(err, TL_USAGE, "%s=%.*s: a whole number is wanted", keys[key], (int)n, value);
     if (key == 0) s->timeout_s = x;
     if (key == 1) s->start_s = x;
-    if (key == 2) s->workers = (int)x;
-    if (key == 3) s->retries = (int)x;
+    if (key == KEY_WORKERS) s->workers = (int)x;
+    if (key == KEY_RETRIES) s->retries = (int)x;
     if (key == 4) s->memory = (size_t)(x * 1048576);
     return true;
+}
+
+/* All of it in one pair of quotes. */
+static bool is_quoted(const char *value, size_t n)
+{
+    char quote = n ? *value : 0;
+    if ((quote != '\'' && quote != '"') || n < 2) return false;
+    size_t within = strcspn(value + 1, quote == '"' ? "\"\\" : "'");
+    return within == n - 2 && value[n - 1] == quote;
 }
 
 /* A comma and "word=value" behind it, as settings are written. */
 static bool looks_like_setting(const char *comma, size_t n, size_t *out_word)
 {
     *out_word = strspn(comma + 1, "abcdefghijklmnopqrstuvwxyz_-");
-    return *out_word && *out_word + 1 < n && comma[1 + *out_word] == '=' && strcspn(comma, " \t\n'\"\\") >= n;
+    size_t begin = *out_word + 2;
+    if (!*out_word || begin > n || comma[begin - 1] != '=') return false;
+    return strcspn(comma, " \t\n'\"\\") >= n || is_quoted(comma + begin, n - begin);
 }
 
 /* A word that is nearly a setting's name is a slip; any other is the program's own. */
@@ -193,12 +211,30 @@ static bool is_file(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+/* Where ",KEY=" stands in what should be a program's name; NULL: nowhere. */
+static const char *find_setting(const char *text)
+{
+    for (const char *comma = text; (comma = strchr(comma, ',')) != NULL; comma++)
+        for (size_t i = 0; i < N_KEYS; i++)
+            if (strncmp(comma + 1, keys[i], strlen(keys[i])) == 0 && comma[1 + strlen(keys[i])] == '=')
+                return comma;
+    return NULL;
+}
+
 static bool refuse_program(const char *path, struct tl_err *err)
 {
     struct stat st;
+    const char *setting = find_setting(path);
+    if (stat(path, &st) != 0 && setting)
+        return tl_err_set(
+            err, TL_USAGE,
+            "there is no program %s; '%s' looks like a setting: settings stand at the very end, "
+            "a value with spaces in quotes (log='a file')",
+            path, setting);
     if (stat(path, &st) != 0)
         return tl_err_set(err, TL_USAGE, "there is no program %s (%s)%s", path, strerror(errno),
                           path[0] == '~' ? "; '~' is not replaced here: write the whole path" : "");
+    if (S_ISDIR(st.st_mode)) return tl_err_set(err, TL_USAGE, "%s is a folder, no program", path);
     if (!S_ISREG(st.st_mode)) return tl_err_set(err, TL_USAGE, "%s is no program", path);
     return tl_err_set(err, TL_USAGE, "%s cannot be run (%s): make it executable (chmod +x %s)", path,
                       strerror(EACCES), path);
@@ -224,6 +260,7 @@ bool tl_exec_spec_find(struct tl_exec_spec *s, struct tl_err *err)
     s->from_path = !strchr(name, '/');
     if (s->from_path) {
         s->program = look_up(name);
+        if (!s->program && find_setting(name)) return refuse_program(name, err);
         return s->program || tl_err_set(err, TL_USAGE, "there is no program '%s' in PATH%s%s", name,
                                         is_file(name) ? "; for the one in this folder write ./" : "",
                                         is_file(name) ? name : "");

@@ -4,9 +4,10 @@
  *
  * The command is cut into words at spaces, with '...', "..." and \ as in a shell, but no shell runs: $, *, ~
  * and | mean themselves. Settings stand behind it, each ",KEY=VALUE" with a KEY of the list below, outside
- * quotes and without space or quote in VALUE; so an argument of the program's own that ends like a setting is
- * quoted. As with every reward, '@' and a number at the very end are the weight, and in an ensemble '+' in
- * front of a reward's name begins the next member: quotes keep both, too ('a@2', "+"jpeg). */
+ * quotes; VALUE is without space and quote, or all of it stands in one pair of quotes (log='a file'). So an
+ * argument of the program's own that ends like a setting is quoted, name and all. As with every reward, '@'
+ * and a number at the very end are the weight, and in an ensemble '+' in front of a reward's name begins the
+ * next member: quotes keep both, too ('a@2', "+"jpeg). */
 #ifndef TL_REWARDS_EXEC_SPEC_H
 #define TL_REWARDS_EXEC_SPEC_H
 

@@ -17,7 +17,7 @@
 struct exec {
     struct tl_reward base;
     struct tl_reward_info info; /* the class's, with what the program says of itself */
-    struct tl_exec_crew *crew;
+    struct tl_exec_crew *crew;  /* NULL where memory is planned: nothing is started, and all scores are 0 */
     char settings[256];
 };
 
@@ -51,7 +51,17 @@ static void take_about(struct exec *e)
              spec->workers == 1 ? "" : "es");
 }
 
-static struct tl_reward *open_as(const struct tl_reward_class *cls, const char *arg, struct tl_err *err)
+/* The program is there, as far as can be seen without running it. */
+static bool look_for(const char *arg, struct tl_err *err)
+{
+    struct tl_exec_spec spec;
+    bool ok = tl_exec_spec_parse(arg, &spec, err) && tl_exec_spec_find(&spec, err);
+    tl_exec_spec_finish(&spec);
+    return ok;
+}
+
+static struct tl_reward *open_as(const struct tl_reward_class *cls, const struct tl_reward_env *env,
+                                 const char *arg, struct tl_err *err)
 {
     struct tl_exec_spec spec;
     struct exec *e = calloc(1, sizeof *e);
@@ -60,6 +70,11 @@ static struct tl_reward *open_as(const struct tl_reward_class *cls, const char *
         return NULL;
     }
     *e = (struct exec){.base = {cls}, .info = cls->info};
+    if (env->plans_only) {
+        if (look_for(arg, err)) return &e->base;
+        free(e);
+        return NULL;
+    }
     if (tl_exec_spec_parse(arg, &spec, err)) e->crew = tl_exec_crew_open(&spec, err);
     if (!e->crew || !check_kind(e, err)) {
         cls->close(&e->base);
@@ -71,14 +86,18 @@ static struct tl_reward *open_as(const struct tl_reward_class *cls, const char *
 
 static struct tl_reward *exec_open(const struct tl_reward_env *env, const char *arg, struct tl_err *err)
 {
-    (void)env;
-    return open_as(&tl_reward_exec, arg, err);
+    return open_as(&tl_reward_exec, env, arg, err);
 }
 
 static struct tl_reward *exec_set_open(const struct tl_reward_env *env, const char *arg, struct tl_err *err)
 {
-    (void)env;
-    return open_as(&tl_reward_exec_set, arg, err);
+    return open_as(&tl_reward_exec_set, env, arg, err);
+}
+
+static void exec_hang_up(struct tl_reward *reward)
+{
+    struct exec *e = (struct exec *)reward;
+    if (e->crew) tl_exec_crew_hang_up(e->crew);
 }
 
 static void exec_close(struct tl_reward *reward)
@@ -145,18 +164,18 @@ static void *exec_submit(struct tl_reward *reward, const struct tl_reward_item *
     struct ticket *t = calloc(1, sizeof *t);
     if (t) {
         t->n_scores = e->info.kind == TL_REWARD_OF_SET ? 1 : n;
-        t->scores = malloc(t->n_scores * sizeof *t->scores);
+        t->scores = calloc(t->n_scores, sizeof *t->scores);
         t->tasks = calloc(n, sizeof *t->tasks);
     }
     bool ok = (t && t->scores && t->tasks) || tl_err_set(err, TL_FAIL, "out of memory");
-    ok = ok && cut(e, t, items, n, err);
+    ok = ok && (!e->crew || cut(e, t, items, n, err));
     if (!ok) {
         if (t) t->n_tasks = 0;
         if (t) drop(e, t);
         return NULL;
     }
     for (size_t k = 0; k < t->n_tasks; k++) tl_exec_crew_add(e->crew, &t->tasks[k]);
-    tl_exec_crew_step(e->crew, 0); /* the programs are at work from here on */
+    if (e->crew) tl_exec_crew_step(e->crew, 0); /* the programs are at work from here on */
     return t;
 }
 
@@ -191,6 +210,7 @@ static const struct tl_reward_info *exec_info(const struct tl_reward *reward)
 static bool exec_about(const struct tl_reward *reward, struct tl_reward_about *out, struct tl_err *err)
 {
     const struct exec *e = (const struct exec *)reward;
+    if (!e->crew) return true;
     const struct tl_exec_spec *spec = tl_exec_crew_spec(e->crew);
     out->variant = tl_exec_crew_about(e->crew)->name;
     out->settings = e->settings;
@@ -215,6 +235,7 @@ const struct tl_reward_class tl_reward_exec = {
              .high = INFINITY},
     .open = exec_open,
     .close = exec_close,
+    .hang_up = exec_hang_up,
     .submit = exec_submit,
     .collect = exec_collect,
     .info_of = exec_info,
@@ -231,6 +252,7 @@ const struct tl_reward_class tl_reward_exec_set = {
              .high = INFINITY},
     .open = exec_set_open,
     .close = exec_close,
+    .hang_up = exec_hang_up,
     .submit = exec_submit,
     .collect = exec_collect,
     .info_of = exec_info,

@@ -42,10 +42,14 @@ static bool open_part(struct tl_reward_set *s, const struct tl_reward_class *cls
     p->text = text.data; /* moved */
     if (text.failed || !p->text) return tl_err_set(err, TL_FAIL, "out of memory");
     if (cls->info.needs_encoder && !open_device(s, params, err)) return false;
-    const struct tl_reward_env env = {
-        .device = cls->info.needs_encoder ? s->device : NULL, .dtype = s->dtype, .keep = s->keep};
+    const struct tl_reward_env env = {.device = cls->info.needs_encoder ? s->device : NULL,
+                                      .dtype = s->dtype,
+                                      .keep = s->keep,
+                                      .plans_only = s->device && s->device->plans_only};
     p->reward = cls->open(&env, arg, err);
-    return p->reward || tl_err_add(err, "reward %s", cls->info.name);
+    /* Of several programs it matters which. */
+    const char *name = cls->info.needs_encoder ? cls->info.name : p->text;
+    return p->reward || tl_err_add(err, "reward %.200s", name);
 }
 
 static bool open_member(struct tl_reward_set *s, const char *text,
@@ -120,6 +124,10 @@ void tl_reward_set_close(struct tl_reward_set **set)
 {
     struct tl_reward_set *s = *set;
     if (!s) return;
+    for (size_t k = 0; k < s->n; k++) {
+        struct tl_reward *r = s->parts[k].reward;
+        if (r && r->cls->hang_up) r->cls->hang_up(r);
+    }
     for (size_t k = 0; k < s->n; k++) {
         if (s->parts[k].reward) s->parts[k].reward->cls->close(s->parts[k].reward);
         free(s->parts[k].text);
@@ -209,6 +217,12 @@ bool tl_reward_set_about(const struct tl_reward_set *set, size_t k, struct tl_re
     out->low = out->info->low;
     out->high = out->info->high;
     return !cls->about || cls->about(p->reward, out, err) || tl_err_add(err, "reward %s", p->text);
+}
+
+const char *tl_reward_set_spec(const struct tl_reward_set *set, size_t k, double *out_weight)
+{
+    *out_weight = set->terms[set->parts[k].term].spec.weight;
+    return set->parts[k].text;
 }
 
 bool tl_reward_set_about_term(const struct tl_reward_set *set, size_t number, struct tl_reward_about *out,

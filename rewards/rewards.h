@@ -30,6 +30,8 @@ struct tl_reward_env {
     struct tl_device *device;         /* NULL unless info.needs_encoder */
     enum tl_dtype dtype;              /* what encoders keep their weights in: F32, F16, BF16 */
     const struct tl_embed_keep *keep; /* NULL: none (embed_keep.h) */
+    bool plans_only; /* memory is being planned (tensor/device_planning.h): whoever works elsewhere stays
+                        away, and gives 0 for each sample */
 };
 
 struct tl_combination;
@@ -43,6 +45,8 @@ struct tl_reward_class {
     /* arg: what stands behind NAME:, NULL where nothing does. */
     struct tl_reward *(*open)(const struct tl_reward_env *env, const char *arg, struct tl_err *err);
     void (*close)(struct tl_reward *reward);
+    /* Optional: begins what makes close take time, for all rewards of a set before the first is closed. */
+    void (*hang_up)(struct tl_reward *reward);
 
     /* out [n], or one number for TL_REWARD_OF_SET. Errors name the item (tl_reward_item_err). */
     bool (*score)(struct tl_reward *reward, const struct tl_reward_item *items, size_t n, double *out,
@@ -96,6 +100,9 @@ void tl_reward_spec_finish(struct tl_reward_spec *spec);
 struct tl_reward_set *tl_reward_set_open_among(const struct tl_reward_class *const *classes,
                                                const struct tl_reward_set_params *params, struct tl_err *err);
 
+/* Part k's NAME[:ARG], and its term's weight; tl_reward_set_about says more and may read the encoder's files.
+ */
+const char *tl_reward_set_spec(const struct tl_reward_set *set, size_t k, double *out_weight);
 /* Part k itself, borrowed: for its gradient. */
 struct tl_reward *tl_reward_set_part(struct tl_reward_set *set, size_t k);
 /* The (standardised) weighted sum of one sample's scores, parts [count]. */

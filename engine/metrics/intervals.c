@@ -25,6 +25,14 @@ static bool is_unwanted(const struct tl_interval_params *p)
     return p && p->none;
 }
 
+static bool is_finite(const struct tl_interval *t, struct tl_err *err)
+{
+    return (isfinite(t->low) && isfinite(t->high) && isfinite(t->se)) ||
+           tl_err_set(err, TL_NUMERIC,
+                      "the values are too large for an interval: their squares overflow; without one "
+                      "(--no-interval) there is a mean");
+}
+
 bool tl_interval_mean(const double *x, size_t n, const struct tl_interval_params *p, struct tl_interval *out,
                       struct tl_err *err)
 {
@@ -38,14 +46,14 @@ bool tl_interval_mean(const double *x, size_t n, const struct tl_interval_params
         double half = tl_student_quantile(level_of(p), (double)n - 1) * tl_stats_se(x, n),
                mean = tl_stats_mean(x, n);
         *out = (struct tl_interval){mean - half, mean + half, tl_stats_se(x, n), n, "Student's t over files"};
-        return true;
+        return is_finite(out, err);
     }
     struct tl_stats_bootstrap_params b = {.seed = p ? p->seed : 0, .level = level_of(p)};
     if (!tl_stats_bootstrap(x, n, &b, &out->low, &out->high, err)) return false;
     out->se = tl_stats_se(x, n);
     out->n_groups = n;
     out->method = "bootstrap over files";
-    return true;
+    return is_finite(out, err);
 }
 
 /* Jackknife's variance of the mean of leave-outs t [n]. */

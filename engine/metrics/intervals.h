@@ -38,7 +38,7 @@ struct tl_interval_params {
     uint64_t seed;   /* of the bootstrap and of who is in which group */
 };
 
-/* p NULL: all defaults, here and below. Values must be finite (TL_NUMERIC). */
+/* p NULL: all defaults, here and below. Values must be finite, and their squares, too (TL_NUMERIC). */
 bool tl_interval_mean(const double *x, size_t n, const struct tl_interval_params *p, struct tl_interval *out,
                       struct tl_err *err);
 

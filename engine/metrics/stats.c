@@ -13,6 +13,11 @@ double tl_stats_mean(const double *x, size_t n)
     double sum = 0, rest = 0;
     for (size_t i = 0; i < n; i++) sum += x[i];
     double mean = sum / (double)n;
+    if (isinf(sum)) { /* finite values may be too large to be summed */
+        mean = 0;
+        for (size_t i = 0; i < n; i++) mean += x[i] / (double)n;
+        return mean;
+    }
     for (size_t i = 0; i < n; i++) rest += x[i] - mean; /* what rounding left over */
     return mean + rest / (double)n;
 }

@@ -3,10 +3,8 @@
 #ifndef TL_RUN_REWARD_CHECK_PARTS_H
 #define TL_RUN_REWARD_CHECK_PARTS_H
 
-#include "rewards/exec_link.h"
 #include "rewards/exec_log.h"
-#include "rewards/exec_media.h"
-#include "rewards/exec_protocol.h"
+#include "rewards/exec_talk.h"
 
 /* A program under examination. Unlike a reward's, it is asked once and never again. */
 struct tl_check_talk {

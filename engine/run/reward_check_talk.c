@@ -58,14 +58,10 @@ static const char *wait_line(struct tl_check_talk *t, double most_s, const char 
 
 bool tl_check_talk_start(struct tl_check_talk *t, struct tl_err *err)
 {
-    struct tl_str hello = {0};
     struct tl_err why = {0};
     size_t n;
     if (tl_exec_link_is_open(&t->link)) return true;
-    tl_exec_hello(&hello);
-    bool ok = tl_exec_link_start(&t->link, &t->spec, t->log.fd, t->media.folder, err) &&
-              tl_exec_link_send(&t->link, hello.data, hello.len, err);
-    tl_str_finish(&hello);
+    bool ok = tl_exec_talk_start(&t->link, &t->spec, &t->log, &t->media, err);
     const char *line = ok ? wait_line(t, t->spec.start_s, "start=S", &n, err) : NULL;
     return line && (tl_exec_read_welcome(line, n, &t->about, &why) || fault(t, why.text, err));
 }
@@ -73,16 +69,10 @@ bool tl_check_talk_start(struct tl_check_talk *t, struct tl_err *err)
 bool tl_check_talk_ask(struct tl_check_talk *t, const char *kind, const struct tl_reward_item *items,
                        size_t n, double *scores, struct tl_exec_reply *out, struct tl_err *err)
 {
-    struct tl_str line = {0};
     struct tl_err why = {0};
     const int64_t id = ++t->last_id;
     size_t n_line, n_scores = strcmp(kind, "score_set") == 0 ? 1 : n;
-    bool ok = tl_check_talk_start(t, err) && tl_exec_media_write(&t->media, id, items, n, err);
-    if (ok) {
-        tl_exec_request(&line, id, kind, t->media.folder, items, n);
-        ok = tl_exec_link_send(&t->link, line.data, line.len, err);
-    }
-    tl_str_finish(&line);
+    bool ok = tl_check_talk_start(t, err) && tl_exec_talk_ask(&t->link, &t->media, id, kind, items, n, err);
     const char *reply = ok ? wait_line(t, t->spec.timeout_s, "timeout=S", &n_line, err) : NULL;
     ok = reply &&
          (tl_exec_read_reply(reply, n_line, id, n_scores, scores, out, &why) || fault(t, why.text, err));

@@ -9,7 +9,7 @@
 #include "base/sha256.h"
 #include "io/file.h"
 #include "rewards/exec_spec.h"
-#include "rewards/rewards.h"
+#include "rewards/reward_ensemble.h"
 #include "run/run_folder.h"
 #include "run/run_folder_inner.h"
 
@@ -90,10 +90,23 @@ static bool add_command(struct tl_run_inputs *in, const char *name, const char *
     return ok;
 }
 
+static bool add_ensemble(struct tl_run_inputs *in, const char *name, const char *spec, struct tl_err *err)
+{
+    struct tl_reward_spec parts;
+    struct tl_combination all = {0};
+    bool ok = tl_reward_spec_parse(spec, &parts, err) &&
+              tl_combination_parse(parts.arg, tl_reward_classes, &all, err);
+    for (size_t i = 0; ok && i < all.n; i++) ok = tl_run_inputs_add_reward(in, name, all.members[i], err);
+    tl_combination_finish(&all);
+    tl_reward_spec_finish(&parts);
+    return ok;
+}
+
 bool tl_run_inputs_add_reward(struct tl_run_inputs *in, const char *name, const char *spec,
                               struct tl_err *err)
 {
     struct tl_reward_spec parts;
+    if (strncmp(spec, "ensemble:", 9) == 0) return add_ensemble(in, name, spec, err);
     if (strncmp(spec, "exec:", 5) == 0 || strncmp(spec, "exec-set:", 9) == 0) {
         bool ok = tl_reward_spec_parse(spec, &parts, err) && add_command(in, name, parts.arg, err);
         tl_reward_spec_finish(&parts);

@@ -7,6 +7,7 @@
 #include <tiller/interrupt.h>
 
 #include "metrics/intervals.h"
+#include "metrics/stats.h"
 #include "run/memory_plan.h"
 #include "run/progress.h"
 #include "run/score_parts.h"
@@ -338,6 +339,7 @@ static bool summarise(struct tl_score_work *w, struct tl_score_row *row, struct 
         row->value += x[i];
     }
     row->value /= (double)row->n_items;
+    if (x && isinf(row->value)) row->value = tl_stats_mean(x, row->n_items); /* the sum overflows */
     bool ok = (x || tl_err_set(err, TL_FAIL, "out of memory")) &&
               tl_interval_mean(x, row->n_items, &p, &interval, err);
     free(x);

@@ -33,6 +33,13 @@ static void test_means(void **state)
     assert_false(tl_interval_mean(bad, 2, NULL, &t, &err));
     assert_true(err.code == TL_NUMERIC);
     err = (struct tl_err){0};
+    const double large[] = {1e308, 1e308, 1e308, 1e308}, apart[] = {1e308, -1e308, 1e308};
+    assert_true(tl_stats_mean(large, 4) == 1e308);
+    check_ok(tl_interval_mean(large, 4, NULL, &t, &err), &err);
+    assert_true(t.low == 1e308 && t.high == 1e308);
+    assert_false(tl_interval_mean(apart, 3, NULL, &t, &err));
+    assert_true(err.code == TL_NUMERIC);
+    err = (struct tl_err){0};
     assert_false(tl_interval_mean(x, 6, &(struct tl_interval_params){.level = 95}, &t, &err));
     assert_true(err.code == TL_USAGE);
 }

@@ -1,7 +1,8 @@
 /* A reward that goes wrong on purpose: exec_fault FAULT WHERE [STARTS COUNTER] [MARK].
  *
  * WHERE is hello, batch (in place of the answer to the second request of the first process, to the first one
- * of those that follow) or idle (after its first answer); the fault shows in the first STARTS processes,
+ * of those that follow), idle (after its first answer) or relapse (in place of the first process's first
+ * answer, and of the hello of those behind the first STARTS); the fault shows in the first STARTS processes,
  * which count themselves in the file COUNTER by a byte each, and not in those that follow. MARK makes its
  * processes findable. Else it answers each sample with its width (a set with the sum). What it leaves running
  * would go by itself after a minute. */
@@ -196,10 +197,12 @@ int main(int argc, char **argv)
         is_due = argc < 5 || is_first_starts(argv[3], argv[4]);
     }
     if (!fgets(line, sizeof line, stdin)) return 5;
-    bool at_hello = is_due && strcmp(where, "hello") == 0;
+    bool relapses = strcmp(where, "relapse") == 0,
+         at_hello = relapses ? !is_due : is_due && strcmp(where, "hello") == 0;
     if (!at_hello || go_wrong(welcome, 0, 1)) out(welcome);
     for (int k = 1; fgets(line, sizeof line, stdin); k++) {
-        answer(is_due && k == (n_starts > 1 ? 1 : 2) && strcmp(where, "batch") == 0);
+        answer(relapses ? n_starts == 1
+                        : is_due && k == (n_starts > 1 ? 1 : 2) && strcmp(where, "batch") == 0);
         if (is_due && k == 1 && strcmp(where, "idle") == 0) go_wrong("{}\n", 7, 1);
     }
     return 0;

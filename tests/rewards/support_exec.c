@@ -42,7 +42,7 @@ int support_exec_count(const char *mark)
     return count;
 }
 
-int support_exec_folders(long pid)
+static int count_named(long pid, bool logs)
 {
     const char *temp = getenv("TMPDIR"), *const places[] = {"/dev/shm", temp ? temp : "/tmp"};
     char start[64];
@@ -51,10 +51,20 @@ int support_exec_folders(long pid)
     for (int i = 0; i < 2; i++) {
         DIR *folder = opendir(places[i]);
         for (struct dirent *e; folder && (e = readdir(folder)) != NULL;)
-            count += strncmp(e->d_name, start, strlen(start)) == 0 && !strstr(e->d_name, ".log");
+            count += strncmp(e->d_name, start, strlen(start)) == 0 && !strstr(e->d_name, ".log") == !logs;
         if (folder) closedir(folder);
     }
     return count;
+}
+
+int support_exec_folders(long pid)
+{
+    return count_named(pid, false);
+}
+
+int support_exec_logs(long pid)
+{
+    return count_named(pid, true);
 }
 
 bool support_exec_is_gone(const char *mark, long pid)

@@ -12,6 +12,7 @@ void support_exec_items(struct tl_reward_item *items, size_t n);
 int support_exec_count(const char *mark);
 /* Folders of samples that process `pid` has made and that are there. */
 int support_exec_folders(long pid);
+int support_exec_logs(long pid); /* and of temporary logs */
 /* Waits until both are 0, five seconds at most. */
 bool support_exec_is_gone(const char *mark, long pid);
 

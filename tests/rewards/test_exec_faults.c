@@ -143,7 +143,75 @@ static void run_case(const struct fault *f, int place)
     check_log();
 }
 
+/* One worker of two never comes up again: the other does the work. */
+static void run_relapse(void)
+{
+    struct tl_err err = {0};
+    struct tl_reward_item items[N];
+    double out[N];
+    char spec[512];
+    const double until = tl_clock_s() + 20;
+    snprintf(mark, sizeof mark, "mark-relapse-%ld", (long)getpid());
+    snprintf(counter, sizeof counter, "/tmp/tiller-%s", mark);
+    snprintf(spec, sizeof spec, "exec:'%s' exit relapse 2 %s %s,workers=2,retries=%d,log=%s.log", EXEC_FAULT,
+             counter, mark, RETRIES, counter);
+    const char *const specs[] = {spec};
+    tl_log_set(no_log, NULL);
+    struct tl_reward_set *set =
+        tl_reward_set_open(&(struct tl_reward_set_params){.specs = specs, .n_specs = 1, .raw = true}, &err);
+    demand(set, "%s", err.text);
+    const struct tl_exec_crew *crew = tl_reward_exec_crew(tl_reward_set_part(set, 0));
+    support_exec_items(items, N);
+    do {
+        demand(tl_reward_set_score(set, items, N, out, NULL, &err), "%s", err.text);
+        check_scores(out);
+    } while (tl_exec_crew_counts(crew).retired == 0 && tl_clock_s() < until);
+    demand(tl_exec_crew_counts(crew).retired == 1, "it is not retired");
+    demand(tl_exec_crew_counts(crew).retries == 1, "%d retries", (int)tl_exec_crew_counts(crew).retries);
+    demand(tl_reward_set_score(set, items, N, out, NULL, &err), "%s", err.text);
+    check_scores(out);
+    tl_reward_set_close(&set);
+    demand(support_exec_count(mark) == 0, "%d processes are left", support_exec_count(mark));
+    check_log();
+}
+
+/* Stubborn ones are waited for together: one after the other they would take four seconds each. */
+static void run_close(bool interrupted)
+{
+    enum { WORKERS = 4, MOST = 4 * WORKERS };
+    struct tl_err err = {0};
+    struct tl_reward_item items[MOST];
+    double out[MOST];
+    char spec[512];
+    snprintf(mark, sizeof mark, "mark-close-%d-%ld", interrupted, (long)getpid());
+    snprintf(counter, sizeof counter, "/tmp/tiller-%s", mark);
+    snprintf(spec, sizeof spec, "exec:'%s' sigterm idle 1000 %s %s,workers=%d,log=%s.log", EXEC_FAULT,
+             counter, mark, WORKERS, counter);
+    const char *const specs[] = {spec};
+    struct tl_reward_set *set =
+        tl_reward_set_open(&(struct tl_reward_set_params){.specs = specs, .n_specs = 1, .raw = true}, &err);
+    demand(set, "%s", err.text);
+    support_exec_items(items, MOST);
+    demand(tl_reward_set_score(set, items, MOST, out, NULL, &err), "%s", err.text);
+    if (interrupted) tl_interrupt_request();
+    const double begin = tl_clock_s();
+    tl_reward_set_close(&set);
+    double spent = tl_clock_s() - begin;
+    demand(spent < 9, "it took %.1f s", spent);
+    demand(support_exec_count(mark) == 0, "%d processes are left", support_exec_count(mark));
+    demand(support_exec_folders(getpid()) == 0, "the folder of samples is left");
+    check_log();
+}
+
 /* ---- all of them ---- */
+
+enum { N_CASES = N_FAULTS * N_PLACES, N_OTHERS = 3 };
+
+static void run_other(int k)
+{
+    if (k == 0) run_relapse();
+    if (k > 0) run_close(k == 2);
+}
 
 static int start_case(int k)
 {
@@ -151,7 +219,10 @@ static int start_case(int k)
     fflush(stderr);
     pid_t pid = fork();
     if (pid != 0) return pid > 0 ? 1 : 0;
-    run_case(&faults[k / N_PLACES], k % N_PLACES);
+    if (k < N_CASES)
+        run_case(&faults[k / N_PLACES], k % N_PLACES);
+    else
+        run_other(k - N_CASES);
     _exit(0);
 }
 
@@ -166,7 +237,7 @@ static void test_faults(void **state)
 {
     (void)state;
     int running = 0, failed = 0;
-    for (int k = 0; k < N_FAULTS * N_PLACES; k++) {
+    for (int k = 0; k < N_CASES + N_OTHERS; k++) {
         if (running == AT_ONCE) {
             failed += end_case();
             running--;
@@ -210,6 +281,32 @@ static void test_killed(void **state)
     check_log();
 }
 
+/* A log in which nothing stands is of no use to anybody. */
+static void test_empty_log(void **state)
+{
+    (void)state;
+    int ready[2];
+    char byte;
+    assert_int_equal(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        const char *const specs[] = {"exec:" EXEC_FAULT};
+        struct tl_err err = {0};
+        struct tl_reward_set *set = tl_reward_set_open(
+            &(struct tl_reward_set_params){.specs = specs, .n_specs = 1, .raw = true}, &err);
+        demand(set && write(ready[1], "x", 1) == 1, "%s", err.text);
+        for (;;) pause();
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    assert_int_equal(support_exec_logs(pid), 1);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    for (int i = 0; i < 500 && support_exec_logs(pid); i++) usleep(10000);
+    assert_int_equal(support_exec_logs(pid), 0);
+}
+
 static void ask_to_stop(int number)
 {
     (void)number;
@@ -247,6 +344,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_empty_log),
         cmocka_unit_test(test_interrupted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
