@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/finite.h"
 #include "base/str.h"
 #include "tensor/device_planning.h"
 
@@ -298,20 +299,13 @@ static bool write_slopes(struct tl_reward_lens *l, struct tl_err *err)
     return tl_exec_write(l->gradient.exec, "cot", l->cot, err);
 }
 
-static bool all_finite(const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(x[i])) return false;
-    return true;
-}
-
 static bool gradient(struct tl_reward_lens *l, const struct piece *p, float *out, struct tl_err *err)
 {
     bool ok = (!l->combines || run(l, &l->score, p, err)) && write_slopes(l, err) &&
               run(l, &l->gradient, p, err) && tl_exec_read(l->gradient.exec, "d_latents", l->latents, err);
     if (!ok) return false;
     for (size_t i = 0; i < p->n; i++)
-        if (!all_finite(l->latents + i * l->dim, l->dim))
+        if (!tl_all_finite(l->latents + i * l->dim, l->dim))
             return tl_err_set(err, TL_NUMERIC,
                               "the gradient of the reward by the latents of sample %zu is not finite",
                               p->at + i);

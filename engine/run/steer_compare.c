@@ -5,31 +5,37 @@
 
 #include "metrics/stats.h"
 
-/* Mean and largest of a list of numbers; weights NULL: equal ones. False: it is no such list. */
-static bool read_list(const cJSON *list, const cJSON *weights, double *out_mean, double *out_most)
+bool tl_steer_is_better(double lambda, double reward, double than)
+{
+    return lambda < 0 ? reward < than : reward > than;
+}
+
+/* Mean and best of a list of numbers; weights NULL: equal ones. False: it is no such list. */
+static bool read_list(const cJSON *list, const cJSON *weights, double lambda, double *out_mean,
+                      double *out_best)
 {
     const cJSON *x, *w = weights ? weights->child : NULL;
-    double sum = 0, n = 0, most = -INFINITY;
+    double sum = 0, n = 0, best = NAN;
     cJSON_ArrayForEach(x, list)
     {
         if (!cJSON_IsNumber(x) || (weights && !cJSON_IsNumber(w))) return false;
         double weight = weights ? w->valuedouble : 1;
         sum += weight * x->valuedouble;
         n += weight;
-        most = fmax(most, x->valuedouble);
+        if (isnan(best) || tl_steer_is_better(lambda, x->valuedouble, best)) best = x->valuedouble;
         if (weights) w = w->next;
     }
     *out_mean = sum / n;
-    *out_most = most;
+    *out_best = best;
     return n > 0;
 }
 
-bool tl_steer_pair_of(const cJSON *line, const cJSON *plain, struct tl_steer_pair *out)
+bool tl_steer_pair_of(const cJSON *line, const cJSON *plain, double lambda, struct tl_steer_pair *out)
 {
     const cJSON *weights = tl_json_get(line, "weights");
     return line && plain && weights &&
-           read_list(tl_json_get(line, "rewards"), weights, &out->weighted, &out->best) &&
-           read_list(tl_json_get(plain, "rewards"), NULL, &out->base, &out->best_of);
+           read_list(tl_json_get(line, "rewards"), weights, lambda, &out->weighted, &out->best) &&
+           read_list(tl_json_get(plain, "rewards"), NULL, lambda, &out->base, &out->best_of);
 }
 
 static struct tl_steer_mean mean_of(const double *x, size_t n)

@@ -25,8 +25,11 @@ struct tl_steer_comparison {
         best_best_of; /* paired: the first less the second */
 };
 
+/* Whether a reward is what lambda wants more: the larger one; below 0 the smaller one. */
+bool tl_steer_is_better(double lambda, double reward, double than);
+
 /* Of a line of steer.jsonl and one of plain.jsonl (NULL: no pair); lines that are not such give false. */
-bool tl_steer_pair_of(const cJSON *line, const cJSON *plain, struct tl_steer_pair *out);
+bool tl_steer_pair_of(const cJSON *line, const cJSON *plain, double lambda, struct tl_steer_pair *out);
 /* n > 0. TL_FAIL: out of memory. */
 bool tl_steer_compare(const struct tl_steer_pair *pairs, size_t n, struct tl_steer_comparison *out,
                       struct tl_err *err);

@@ -24,6 +24,7 @@ struct tl_steer_crowd {
     /* guided runs: */
     const char **prompts; /* [n] */
     float *shift;         /* [n][dim]: gradients, then what moves the means */
+    double *ratios;       /* [n]: log p - log tau since the group's last event */
 };
 
 /* ---- steer_weigh.c ---- */
@@ -36,9 +37,9 @@ bool tl_steer_weigh_end(struct tl_steer_crowd *c, size_t g, struct tl_err *err);
 bool tl_steer_weigh_ratios(struct tl_steer_crowd *c, const double *ratios, struct tl_err *err);
 
 /* ---- steer_line.c ---- */
+/* Ancestors are those of c->ancestors. */
 struct tl_steer_event {
     const double *rewards, *log_weights; /* [k] */
-    const size_t *ancestors;             /* [k], of the walk */
     double ess;
     bool resampled;
 };

@@ -1,12 +1,10 @@
 #include "run/steer_guide.h"
 
-#include <math.h>
+#include "base/finite.h"
 
 static bool check_finite(const float *x, size_t n, const char *what, struct tl_err *err)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(x[i])) return tl_err_set(err, TL_NUMERIC, "%s is not finite", what);
-    return true;
+    return tl_all_finite(x, n) || tl_err_set(err, TL_NUMERIC, "%s is not finite", what);
 }
 
 static bool advise(struct tl_err *err)

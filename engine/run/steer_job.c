@@ -4,10 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "io/file.h"
 #include "run/steer_parts.h"
 
 static bool is_finished(const struct tl_steer *s, size_t first, size_t n)
@@ -38,44 +36,61 @@ static bool walk_all(struct tl_steer *s, struct tl_err *err)
     return ok;
 }
 
-/* A run that failed before it had anything to keep is none: the same command works once the cause is gone. */
-static void forget(struct tl_steer *s)
+/* Says how the run can go on. */
+static bool advise(const struct tl_steer *s, struct tl_err *err)
 {
-    static const char *const names[] = {"steer.jsonl", "best"};
-    struct tl_str path = {0};
-    if (s->t.folder->begun || s->n_finished) return;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        tl_path_join(&path, s->p->sample.out, names[i]);
-        if (!path.failed && unlink(path.data) != 0) rmdir(path.data);
-    }
-    tl_str_finish(&path);
-    tl_training_forget(&s->t);
+    const struct tl_err why = *err;
+    tl_err_clear(err);
+    if (s->n_finished == 0)
+        return tl_err_set(err, why.code,
+                          "%s; no prompt is finished yet; begin again with: tiller steer --resume %s",
+                          why.text, s->p->sample.out);
+    return tl_err_set(err, why.code,
+                      "%s; %zu of %zu prompts are finished and kept; go on with: tiller steer --resume %s",
+                      why.text, s->n_finished, s->n_groups, s->p->sample.out);
 }
 
 /* What is finished stays, with its metadata, whatever came after it. */
 static bool draw(struct tl_steer *s, struct tl_err *err)
 {
     struct tl_err why = {0}, more = {0};
-    bool ok = tl_steer_standardise(s, &why) && walk_all(s, &why);
-    if (!ok && why.code != TL_INTERRUPTED && s->n_finished == 0) {
-        forget(s);
+    bool ok = tl_steer_standardise(s, &why) && walk_all(s, &why) && tl_steer_order_lines(s, &why);
+    if (!ok && why.code != TL_INTERRUPTED && s->n_finished == 0 && !s->t.folder->begun) {
+        /* it is no run: the same command works once the cause is gone */
+        tl_steer_discard(s);
+        tl_training_forget(&s->t);
         return tl_err_set(err, why.code, "%s", why.text);
     }
     bool written = tl_steer_write_metadata(s, &more) && tl_steer_note_seconds(s, &more);
-    if (!ok) return tl_err_set(err, why.code, "%s", why.text);
-    return written || tl_err_set(err, more.code, "%s", more.text);
+    if (ok && written) return true;
+    if (ok) why = more;
+    advise(s, &why);
+    return tl_err_set(err, why.code, "%s", why.text);
 }
 
 /* The numbers stand before the plain samples are drawn, which takes as long again. */
 static char *finish(struct tl_steer *s, struct tl_err *err)
 {
     char *text = tl_steer_finish(s, err);
-    if (!text || !s->p->report) return text;
-    free(text);
-    if (!tl_steer_draw_plain(s, err)) return NULL;
-    text = tl_steer_finish(s, err);
-    if (text && tl_report_write(s->p->sample.out, err)) return text;
-    free(text);
+    if (text && s->p->report) {
+        free(text);
+        text = tl_steer_draw_plain(s, err) ? tl_steer_finish(s, err) : NULL;
+        if (text && !tl_report_write(s->p->sample.out, err)) {
+            free(text);
+            text = NULL;
+        }
+    }
+    return text;
+}
+
+/* All that comes after the pictures. */
+static char *close_run(struct tl_steer *s, struct tl_err *err)
+{
+    struct tl_err why = {0};
+    char *text = tl_sample_grid_from_files(&s->settings, &why) ? finish(s, &why) : NULL;
+    if (text) return text;
+    advise(s, &why);
+    tl_err_set(err, why.code, "%s", why.text);
     return NULL;
 }
 
@@ -84,8 +99,8 @@ char *tl_steer(const struct tl_steer_params *params, const struct tl_options *op
 {
     struct tl_steer s = {.own = *params, .job = job};
     s.p = &s.own; /* the guidance may become the model's */
-    bool ok = tl_steer_open(&s, options, err) && draw(&s, err) && tl_sample_grid_from_files(&s.settings, err);
-    char *text = ok ? finish(&s, err) : NULL;
+    bool ok = tl_steer_open(&s, options, err) && draw(&s, err);
+    char *text = ok ? close_run(&s, err) : NULL;
     *out_whole = s.model.left_out == 0;
     tl_steer_close(&s);
     return text;

@@ -1,5 +1,4 @@
-/* What a steered run keeps of a group, and what a resume finds: pictures first, then the group's line of
- * steer.jsonl. */
+/* What a steered run keeps of a group: pictures first, then the group's line of steer.jsonl. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,7 +9,7 @@
 #include "io/file.h"
 #include "run/steer_parts.h"
 
-static bool out_path(const struct tl_steer *s, const char *name, struct tl_str *path, struct tl_err *err)
+bool tl_steer_path(const struct tl_steer *s, const char *name, struct tl_str *path, struct tl_err *err)
 {
     tl_path_join(path, s->p->sample.out, name);
     return !path->failed || tl_err_set(err, TL_FAIL, "out of memory");
@@ -25,18 +24,8 @@ static cJSON *about(const struct tl_steer *s, const cJSON *line, size_t j)
     cJSON *o = cJSON_CreateObject(), *specs = cJSON_AddArrayToObject(o, "rewards");
     for (size_t i = 0; i < p->reward.n; i++)
         cJSON_AddItemToArray(specs, cJSON_CreateString(p->reward.items[i]));
-    cJSON_AddNumberToObject(o, "particles", (double)s->k);
     cJSON_AddNumberToObject(o, "particle", (double)j);
-    cJSON_AddNumberToObject(o, "lambda", p->lambda);
-    cJSON_AddStringToObject(o, "potential", s->potential->name);
-    cJSON_AddStringToObject(o, "resample", s->resampler->name);
-    cJSON_AddNumberToObject(o, "ess", p->ess);
-    cJSON_AddNumberToObject(o, "every", p->every);
-    cJSON_AddNumberToObject(o, "from", p->from);
-    cJSON_AddNumberToObject(o, "to", p->to);
-    cJSON_AddNumberToObject(o, "draws", p->draws);
-    cJSON_AddNumberToObject(o, "guide", p->guide);
-    cJSON_AddStringToObject(o, "reward_path", s->by_lens ? "device" : "bytes");
+    tl_steer_add_strength(s, o);
     static const char *const lists[][2] = {
         {"rewards", "reward"}, {"log_weights", "log_weight"}, {"weights", "weight"}};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
@@ -63,10 +52,11 @@ static bool save_picture(const struct tl_steer *s, size_t group, size_t j, const
     tl_sample_file_name(&s->settings, i, name);
     bool ok = (json || tl_err_set(err, TL_FAIL, "out of memory")) &&
               tl_sample_texts_make(&s->settings, i, &more, &texts, err);
-    ok = ok && out_path(s, name, &path, err) && tl_image_save_png(path.data, &image, texts.texts, 2, err);
+    ok =
+        ok && tl_steer_path(s, name, &path, err) && tl_image_save_png(path.data, &image, texts.texts, 2, err);
     if (ok && (size_t)cJSON_GetNumberValue(tl_json_get(line, "best")) == j) {
         snprintf(best, sizeof best, "best/%s", name);
-        ok = out_path(s, best, &path, err) && tl_image_save_png(path.data, &image, texts.texts, 2, err);
+        ok = tl_steer_path(s, best, &path, err) && tl_image_save_png(path.data, &image, texts.texts, 2, err);
     }
     if (json) tl_sample_texts_finish(&texts);
     tl_str_finish(&path);
@@ -111,102 +101,10 @@ bool tl_steer_keep(struct tl_steer *s, size_t group, cJSON *line, const uint8_t 
     ok = ok && tl_steer_append(s, s->log, "steer.jsonl", line, err);
     tl_steer_begin_work(s, before);
     if (ok) {
-        s->lines[group] = line;
-        s->n_finished++;
+        tl_steer_take(s, group, line);
     } else {
         cJSON_Delete(line);
     }
-    return ok;
-}
-
-/* ---- what is there ---- */
-
-bool tl_steer_has_list(const cJSON *line, const char *key, size_t n)
-{
-    const cJSON *list = tl_json_get(line, key), *x;
-    if (!cJSON_IsArray(list) || (size_t)cJSON_GetArraySize(list) != n) return false;
-    cJSON_ArrayForEach(x, list)
-    {
-        if (!cJSON_IsNumber(x)) return false;
-    }
-    return true;
-}
-
-static bool take_line(struct tl_steer *s, cJSON *line, struct tl_err *err)
-{
-    int64_t group, best;
-    const char *prompt;
-    bool ok = tl_json_int(line, "group", -1, &group, err) && tl_json_int(line, "best", -1, &best, err) &&
-              tl_json_string(line, "prompt", "", &prompt, err);
-    ok = ok && group >= 0 && (size_t)group < s->n_groups && best >= 0 && (size_t)best < s->k &&
-         strcmp(prompt, s->inputs.prompts[group].text) == 0 && tl_steer_has_list(line, "rewards", s->k) &&
-         tl_steer_has_list(line, "weights", s->k) && tl_steer_has_list(line, "log_weights", s->k) &&
-         !s->lines[group];
-    if (!ok) return tl_err_set(err, TL_BAD_INPUT, "the line is not one of this run");
-    s->lines[group] = line;
-    s->n_finished++;
-    return true;
-}
-
-struct lines {
-    struct tl_steer *s;
-    const char *name;
-    bool (*take)(struct tl_steer *s, cJSON *line, struct tl_err *err);
-};
-
-/* Whole lines of the file; *out_whole: bytes up to the end of the last. */
-static bool take_lines(const struct lines *l, const char *text, size_t n, size_t *out_whole,
-                       struct tl_err *err)
-{
-    size_t number = 0;
-    *out_whole = 0;
-    for (const char *end; (end = memchr(text + *out_whole, '\n', n - *out_whole));) {
-        const char *at = text + *out_whole;
-        cJSON *line = tl_json_parse(at, (size_t)(end - at), "line", err);
-        number++;
-        if (!line || !l->take(l->s, line, err)) {
-            cJSON_Delete(line);
-            return tl_err_add(err, "%s/%s:%zu", l->s->p->sample.out, l->name, number);
-        }
-        *out_whole = (size_t)(end - text) + 1;
-    }
-    return true;
-}
-
-static bool open_log(const char *path, size_t whole, int *out, struct tl_err *err)
-{
-    *out = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (*out >= 0 && ftruncate(*out, (off_t)whole) == 0) return true;
-    int reason = errno;
-    return tl_err_set(err, TL_OUTPUT, "%s: cannot open: %s%s", path, strerror(reason),
-                      tl_file_advice(reason));
-}
-
-bool tl_steer_take_lines(struct tl_steer *s, const char *name,
-                         bool (*take)(struct tl_steer *s, cJSON *line, struct tl_err *err), int *out_log,
-                         struct tl_err *err)
-{
-    const struct lines l = {s, name, take};
-    struct tl_str path = {0};
-    size_t n = 0, whole = 0;
-    bool ok = out_path(s, name, &path, err);
-    if (ok && s->t.folder->begun && tl_file_exists(path.data)) {
-        char *text = (char *)tl_file_read(path.data, (size_t)1 << 32, &n, err);
-        ok = text && take_lines(&l, text, n, &whole, err);
-        free(text);
-    }
-    ok = ok && open_log(path.data, whole, out_log, err);
-    tl_str_finish(&path);
-    return ok;
-}
-
-bool tl_steer_recall(struct tl_steer *s, struct tl_err *err)
-{
-    struct tl_str path = {0};
-    bool ok = out_path(s, "best", &path, err) && tl_file_make_folder(path.data, err) &&
-              tl_steer_take_lines(s, "steer.jsonl", take_line, &s->log, err);
-    s->n_kept = s->n_finished;
-    tl_str_finish(&path);
     return ok;
 }
 
@@ -225,7 +123,7 @@ bool tl_steer_save_strip(const struct tl_steer *s, const char *folder, const cha
     for (size_t j = 0; ok && j < n; j++)
         for (size_t y = 0; y < (size_t)m->height; y++)
             memcpy(strip.px + (y * n + j) * row, rgb + j * m->bytes + y * row, row);
-    ok = ok && out_path(s, folder, &path, err) && tl_file_make_folder(path.data, err);
+    ok = ok && tl_steer_path(s, folder, &path, err) && tl_file_make_folder(path.data, err);
     if (ok) {
         tl_path_join(&file, path.data, name);
         ok = (!file.failed || tl_err_set(err, TL_FAIL, "out of memory")) &&

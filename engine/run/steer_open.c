@@ -22,7 +22,7 @@ void tl_steer_begin_work(struct tl_steer *s, enum tl_steer_work work)
 
 bool tl_steer_looks(const struct tl_steer *s)
 {
-    return tl_potential_looks(s->potential) && s->k > 1 && s->p->lambda != 0;
+    return tl_potential_looks(s->potential) && s->k > 1 && s->p->lambda != 0 && s->p->ess > 0;
 }
 
 bool tl_steer_open_rewards(struct tl_steer *s, struct tl_err *err)
@@ -78,6 +78,11 @@ static bool set_scored(struct tl_steer *s, struct tl_err *err)
         s->scored[i] = true;
         s->n_scored++;
     }
+    if (any && s->p->ess * (double)s->k <= 1)
+        tl_log(TL_LOG_WARN,
+               "--ess %g of %zu particles: nothing is ever resampled, since the effective sample size is at "
+               "least 1; --ess above %.3g does, such as %.3g; --ess 0 saves the rewards on the way",
+               s->p->ess, s->k, 1 / (double)s->k, 0.5 + 0.5 / (double)s->k);
     if (!any)
         tl_log(TL_LOG_WARN,
                "no step is scored: --steps %zu has none from --from %g to --to %g; the pictures are plain "
@@ -192,6 +197,7 @@ bool tl_steer_open(struct tl_steer *s, const struct tl_options *options, struct 
     s->settings = (struct tl_sample_settings){
         .params = &s->p->sample, .inputs = &s->inputs, .command = s->job->command, .seed = s->job->seed};
     return tl_steer_check(s, err) && tl_sample_inputs_read(&s->p->sample, &s->inputs, err) &&
+           tl_steer_refuse_others(s, err) &&
            tl_training_open(&s->t, s->job, s->p->sample.out, s->p->resume, err) && open_all(s, err) &&
            begin(s, options, err) && tl_steer_note_batch(s, err) && tl_steer_recall(s, err);
 }

@@ -28,9 +28,10 @@ const struct tl_option tl_steer_options[] = {
                      "what a scored step adds to the weights: diff, max, sum, immediate; none: best of k"),
     TL_OPTION_STRING(P, resample, 0, "resample", "systematic", "NAME",
                      "systematic, stratified, residual, multinomial, ssp"),
-    TL_OPTION_REAL(P, ess, 0, "ess", "0.5", 0, 1, "X",
-                   "resample where the effective sample size is below this share of K; 1: wherever weights "
-                   "differ"),
+    TL_OPTION_REAL(
+        P, ess, 0, "ess", "0.5", 0, 1, "X",
+        "resample where the effective sample size is below this share of K (above 1/K to matter); 1: "
+        "wherever weights differ; 0: never, and nothing is scored on the way"),
     TL_OPTION_INT(P, every, 0, "every", "5", 1, 100000, "N",
                   "score each so many steps, from the first of --from on"),
     TL_OPTION_REAL(P, from, 0, "from", "0.2", 0, 1, "X",
@@ -141,7 +142,7 @@ bool tl_steer_check(struct tl_steer *s, struct tl_err *err)
     if (p->reward.n == 0)
         return tl_err_set(err, TL_USAGE,
                           "what is steered to? --reward NAME[:ARG]; tiller list rewards shows them");
-    if (p->sample.n == 1 && p->lambda != 0 && !(p->guide > 0))
+    if (p->sample.n == 1 && p->lambda != 0 && !(p->guide > 0) && tl_potential_looks(s->potential))
         tl_log(TL_LOG_WARN, "one particle has nobody to compete with: the picture is that of tiller sample");
     return true;
 }

@@ -7,6 +7,7 @@
 #include <tiller/version.h>
 
 #include "io/file.h"
+#include "rewards/rewards.h"
 #include "run/listing.h"
 #include "run/run_folder_inner.h"
 #include "run/steer_compare.h"
@@ -128,7 +129,7 @@ static bool compare(const struct tl_steer *s, struct tl_steer_comparison *out, s
     *out = (struct tl_steer_comparison){0};
     if (!pairs) return tl_err_set(err, TL_FAIL, "out of memory");
     for (size_t g = 0; s->plain && g < s->n_groups; g++)
-        n += tl_steer_pair_of(s->lines[g], s->plain[g], &pairs[n]);
+        n += tl_steer_pair_of(s->lines[g], s->plain[g], s->p->lambda, &pairs[n]);
     bool ok = n == 0 || tl_steer_compare(pairs, n, out, err);
     free(pairs);
     return ok;
@@ -160,25 +161,9 @@ static void add_comparison(const struct tl_steer *s, const struct tl_steer_compa
 
 /* ---- steer.json ---- */
 
-static void add_rewards(const struct tl_steer *s, cJSON *rows)
-{
-    const struct tl_reward_standard *standards = tl_reward_set_standards(s->reward);
-    for (size_t i = 0; i < s->p->reward.n; i++)
-        tl_listing_text(tl_listing_row(rows), "reward", s->p->reward.items[i]);
-    /* the scale belongs to parts, which are as many as the rewards where none is an ensemble */
-    for (size_t i = 0; standards && i < tl_reward_set_count(s->reward); i++) {
-        cJSON *row = i < s->p->reward.n ? cJSON_GetArrayItem(rows, (int)i) : NULL;
-        if (!row || tl_reward_set_count(s->reward) != s->p->reward.n) continue;
-        tl_listing_number(row, "mean", standards[i].mean);
-        tl_listing_number(row, "deviation", standards[i].deviation);
-    }
-}
-
-static void add_settings(const struct tl_steer *s, cJSON *o)
+void tl_steer_add_strength(const struct tl_steer *s, cJSON *o)
 {
     const struct tl_steer_params *p = s->p;
-    tl_listing_text(o, "model", p->sample.model);
-    add_rewards(s, tl_listing_array(o, "rewards"));
     tl_listing_count(o, "particles", s->k);
     tl_listing_number(o, "lambda", p->lambda);
     tl_listing_text(o, "potential", s->potential->name);
@@ -189,8 +174,47 @@ static void add_settings(const struct tl_steer *s, cJSON *o)
     tl_listing_number(o, "to", p->to);
     tl_listing_count(o, "draws", (uint64_t)p->draws);
     tl_listing_number(o, "guide", p->guide);
+    tl_listing_text(o, "intermediate_reward_path", s->by_lens ? "device" : "bytes");
+}
+
+/* As asked for; with the scale where each of them is one part. */
+static void add_rewards(const struct tl_steer *s, cJSON *rows)
+{
+    const struct tl_reward_standard *standards = tl_reward_set_standards(s->reward);
+    bool single = tl_reward_set_count(s->reward) == s->p->reward.n;
+    for (size_t i = 0; i < s->p->reward.n; i++) {
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "reward", s->p->reward.items[i]);
+        if (!standards || !single) continue;
+        tl_listing_number(row, "mean", standards[i].mean);
+        tl_listing_number(row, "deviation", standards[i].deviation);
+    }
+}
+
+/* What the columns of a line's "parts" are: an ensemble has several. */
+static void add_parts(const struct tl_steer *s, cJSON *rows)
+{
+    const struct tl_reward_standard *standards = tl_reward_set_standards(s->reward);
+    for (size_t i = 0; i < tl_reward_set_count(s->reward); i++) {
+        double weight;
+        cJSON *row = tl_listing_row(rows);
+        tl_listing_text(row, "reward", tl_reward_set_spec(s->reward, i, &weight));
+        if (standards) {
+            tl_listing_number(row, "mean", standards[i].mean);
+            tl_listing_number(row, "deviation", standards[i].deviation);
+        }
+        tl_listing_number(row, "weight", weight);
+    }
+}
+
+static void add_settings(const struct tl_steer *s, cJSON *o)
+{
+    const struct tl_steer_params *p = s->p;
+    tl_listing_text(o, "model", p->sample.model);
+    add_rewards(s, tl_listing_array(o, "rewards"));
+    add_parts(s, tl_listing_array(o, "parts"));
+    tl_steer_add_strength(s, o);
     tl_listing_count(o, "guided_steps", s->n_guided);
-    tl_listing_text(o, "reward_path", s->by_lens ? "device" : "bytes"); /* of intermediate rewards */
     tl_listing_text(o, "sampler", s->settings.sampler);
     tl_listing_bool(o, "karras", s->settings.karras);
     tl_listing_count(o, "steps", (uint64_t)p->sample.steps);
@@ -261,8 +285,8 @@ static cJSON *summary_of(const struct tl_steer *s, const struct tl_steer_totals 
     const struct tl_steer_params *p = s->p;
     cJSON *o = cJSON_CreateObject();
     tl_listing_text(o, "out", p->sample.out);
-    tl_listing_format(o, "pictures", "%zu of %zu prompts, the best of each in best/", t->pictures,
-                      t->prompts);
+    tl_listing_format(o, "pictures", "%zu, %zu for each of %zu prompt%s; the best of each in best/",
+                      t->pictures, s->k, t->prompts, t->prompts == 1 ? "" : "s");
     if (s->n_kept) tl_listing_count(o, "prompts that were finished before", s->n_kept);
     if (s->model.left_out) tl_listing_count(o, "left_out", s->model.left_out);
     tl_listing_format(o, "steering", "%zu particles, lambda %g, %s, %s, %zu scored steps", s->k, p->lambda,

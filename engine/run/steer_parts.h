@@ -10,7 +10,8 @@
  *     steer_walk      groups that walk the sampler together; steer_weigh: scored steps, weights, resampling;
  *                     steer_line: what is told of a group; steer_crowd.h is what the three share
  *     steer_score     samples to rewards
- *     steer_keep      a finished group's files, steer.jsonl and what a resume finds there
+ *     steer_keep      a finished group's files, its line of steer.jsonl
+ *     steer_recall    what a resume finds there, and what is refused or removed
  *     steer_output    what is made from the lines of all groups: metadata, steer.json
  *     steer_summary   totals, and the report for people
  *     steer_plain     with a report: plain samples of equal cost; steer_compare: what both come to
@@ -70,6 +71,8 @@ struct tl_steer {
     size_t n_finished, n_kept;   /* groups: in all; that a resume found finished */
     size_t n_drawn;              /* samples of this call */
     int log;                     /* file descriptor of steer.jsonl, or -1 */
+    size_t next_line;            /* of the file: one more than the largest group in it */
+    bool out_of_order;           /* its lines are not those of `lines`, by group */
     cJSON **plain;               /* [n_groups] of plain.jsonl, as `lines`; NULL: nothing is compared */
     int plain_log;
     enum tl_steer_work work; /* what is going on, since: */
@@ -144,20 +147,34 @@ size_t tl_steer_reward_evaluations(const struct tl_steer *s);
 /* Groups first .. first + n - 1 from noise to files; those that have a line already are not written again. */
 bool tl_steer_walk(struct tl_steer *s, size_t first, size_t n, struct tl_err *err);
 
-/* ---- steer_keep.c ---- */
-/* What is finished in the folder: opens steer.jsonl, cuts off what is no whole line. */
+/* ---- steer_recall.c ---- */
+/* A folder of numbered pictures that is no run is TL_USAGE. */
+bool tl_steer_refuse_others(const struct tl_steer *s, struct tl_err *err);
+/* What is finished in the folder: opens steer.jsonl, cuts off what is no whole line, and takes out prompts
+ * whose pictures are not all there. */
 bool tl_steer_recall(struct tl_steer *s, struct tl_err *err);
-/* Pictures of a group, then its line, which is taken over. rgb [k][height][width][3]. */
-bool tl_steer_keep(struct tl_steer *s, size_t group, cJSON *line, const uint8_t *rgb, struct tl_err *err);
+/* Group's line is in the file; takes it over. */
+void tl_steer_take(struct tl_steer *s, size_t group, cJSON *line);
+/* Writes the file anew where its lines are not in the order of the groups. */
+bool tl_steer_order_lines(struct tl_steer *s, struct tl_err *err);
 /* What steer.jsonl and plain.jsonl share. Whole lines of a run that was begun go to `take`, which takes them
  * over; the rest is cut off and the file stays open for more. */
 bool tl_steer_take_lines(struct tl_steer *s, const char *name,
                          bool (*take)(struct tl_steer *s, cJSON *line, struct tl_err *err), int *out_log,
                          struct tl_err *err);
-bool tl_steer_append(const struct tl_steer *s, int log, const char *name, const cJSON *line,
-                     struct tl_err *err);
 /* Whether an array of n finite numbers is there. */
 bool tl_steer_has_list(const cJSON *line, const char *key, size_t n);
+/* Removes what a run with no finished group has left. */
+void tl_steer_discard(const struct tl_steer *s);
+
+/* ---- steer_keep.c ---- */
+/* FOLDER/name, valid until out changes. */
+bool tl_steer_path(const struct tl_steer *s, const char *name, struct tl_str *out, struct tl_err *err);
+/* Pictures of a group, then its line, which is taken over. rgb [k][height][width][3]. */
+bool tl_steer_keep(struct tl_steer *s, size_t group, cJSON *line, const uint8_t *rgb, struct tl_err *err);
+/* The line at the end of the file, on the disk. */
+bool tl_steer_append(const struct tl_steer *s, int log, const char *name, const cJSON *line,
+                     struct tl_err *err);
 /* FOLDER/folder/name: n pictures [height][width][3] side by side, the first TL_STEER_STRIP of them. */
 bool tl_steer_save_strip(const struct tl_steer *s, const char *folder, const char *name, const uint8_t *rgb,
                          size_t n, struct tl_err *err);
@@ -165,6 +182,8 @@ bool tl_steer_save_strip(const struct tl_steer *s, const char *folder, const cha
 bool tl_steer_keep_step(struct tl_steer *s, size_t group, size_t step, const float *x0, struct tl_err *err);
 
 /* ---- steer_output.c ---- */
+/* What the particles compete by, into a picture's or the run's settings. */
+void tl_steer_add_strength(const struct tl_steer *s, cJSON *out);
 /* metadata.jsonl of the folder and of best/, from the lines. */
 bool tl_steer_write_metadata(const struct tl_steer *s, struct tl_err *err);
 /* Adds this call's times to run.json's. */

@@ -9,7 +9,8 @@
 #include "base/log_mute.h"
 #include "run/steer_parts.h"
 
-enum { MOST = 256 };
+/* Batches that are tried, at most: up to FINE of whole groups, some halves of a large group, FINE more. */
+enum { FINE = 128, MOST = 2 * FINE + 16 };
 
 /* What the program keeps while groups walk: states, pictures, encodings of their prompts. */
 static void count_program(const struct tl_steer *t, struct tl_device *planning)
@@ -68,17 +69,25 @@ static bool try_batch(struct tl_steer *t, int batch, struct tl_memory_plan *out,
     return ok;
 }
 
-/* Whole groups, the most first; below one group, parts of it. */
+/* The next smaller batch: whole groups, then parts of one, finely where they are few; 0: there is none. */
+static size_t batch_below(size_t batch, size_t k)
+{
+    if (batch > k) return batch - k;
+    if (batch == k || batch <= FINE) return batch - 1;
+    return batch / 2;
+}
+
+/* The largest first. */
 static size_t list_batches(const struct tl_steer *t, int *out)
 {
-    size_t n = 0, k = t->k, groups = t->n_groups;
+    size_t n = 0, k = t->k, groups = t->n_groups < FINE ? t->n_groups : FINE;
     if (t->p->sample.batch) {
         out[n++] = t->p->sample.batch; /* asked for: nothing else */
         return n;
     }
-    while (groups > 1 && (groups * k > 4096 || groups > MOST / 2)) groups--;
-    for (; groups >= 1; groups--) out[n++] = (int)(groups * k);
-    for (size_t b = k - 1; b >= 1 && n<MOST; b = b> MOST / 2 ? b / 2 : b - 1) out[n++] = (int)b;
+    while (groups > 1 && groups * k > 4096) groups--;
+    for (size_t batch = groups * k; batch > 0 && n < MOST; batch = batch_below(batch, k))
+        out[n++] = (int)batch;
     return n;
 }
 

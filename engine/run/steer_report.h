@@ -62,6 +62,8 @@ void tl_steer_report_unload(struct tl_steer_report *report);
 const char *tl_steer_report_state(const struct tl_steer_report *report);
 /* A setting of the run as a number; NaN: it has none. */
 double tl_steer_report_setting(const struct tl_steer_report *report, const char *key);
+/* Strength; below 0 the smaller reward is the better one. 1 where it is not known. */
+double tl_steer_report_lambda(const struct tl_steer_report *report);
 
 /* Whole pages. */
 void tl_steer_report_page(struct tl_str *out, struct tl_steer_report *report);
@@ -73,6 +75,8 @@ void tl_steer_report_charts(struct tl_str *out, const struct tl_steer_report *re
 void tl_steer_report_style(struct tl_str *out); /* with that of all reports */
 /* "0.7213" and, where it is known, its error in dim. */
 void tl_steer_report_mean(struct tl_str *out, struct tl_steer_mean mean);
-void tl_steer_report_difference(struct tl_str *out, struct tl_steer_mean mean);
+/* The same of a difference, in the colour of what the run is steered to. */
+void tl_steer_report_difference(struct tl_str *out, const struct tl_steer_report *report,
+                                struct tl_steer_mean mean);
 
 #endif

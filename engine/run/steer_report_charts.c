@@ -27,6 +27,13 @@ static double mean_of(const struct tl_steer_report_event *e, size_t k)
     return sum / (double)k;
 }
 
+static double least_of(const struct tl_steer_report_event *e, size_t k)
+{
+    double least = e->rewards[0];
+    for (size_t j = 1; j < k; j++) least = fmin(least, e->rewards[j]);
+    return least;
+}
+
 static double most_of(const struct tl_steer_report_event *e, size_t k)
 {
     double most = e->rewards[0];
@@ -124,8 +131,9 @@ static void ess_chart(struct tl_str *out, const struct tl_steer_report *r)
 static void reward_chart(struct tl_str *out, const struct tl_steer_report *r)
 {
     const struct curve mean = mean_curve(r, mean_of, r->totals.mean),
-                       most = mean_curve(r, most_of, r->totals.best);
-    const struct tl_svg_series series[] = {series_of("best particle", &most, 1, false),
+                       best =
+                           mean_curve(r, tl_steer_report_lambda(r) < 0 ? least_of : most_of, r->totals.best);
+    const struct tl_svg_series series[] = {series_of("best particle", &best, 1, false),
                                            series_of("mean of the particles", &mean, 0, false)};
     const struct tl_svg_chart chart = {.title = "Reward on the way",
                                        .x_label = "step",
@@ -152,7 +160,9 @@ static void pair_chart(struct tl_str *out, const struct tl_steer_report *r)
     if (!points) out->failed = true;
     if (n > 1 && !r->is_plain) {
         begin_figure(out, "Best particle beside best plain sample",
-                     "a point a prompt, up the best particle's reward; above the line steering wins");
+                     tl_steer_report_lambda(r) < 0
+                         ? "a point a prompt, up the best particle's reward; below the line steering wins"
+                         : "a point a prompt, up the best particle's reward; above the line steering wins");
         tl_svg_scatter(out, "Best particle beside best plain sample", "reward of the best plain sample",
                        points, n, 2);
         tl_str_append(out, "</figure>\n");

@@ -140,12 +140,12 @@ static int by_group(const void *a_void, const void *b_void)
     return a->group < b->group ? -1 : a->group > b->group;
 }
 
-static void set_plain(struct tl_steer_report_row *row, double *rewards, size_t n)
+static void set_plain(struct tl_steer_report_row *row, double lambda, double *rewards, size_t n)
 {
     row->plain = rewards;
     row->n_plain = n;
     for (size_t j = 1; j < n; j++)
-        if (rewards[j] > rewards[row->best_plain]) row->best_plain = j;
+        if (tl_steer_is_better(lambda, rewards[j], rewards[row->best_plain])) row->best_plain = j;
     row->pair.base = tl_stats_mean(rewards, n);
     row->pair.best_of = rewards[row->best_plain];
     row->has_pair = true;
@@ -164,7 +164,7 @@ static bool take_plain(void *user, const cJSON *json)
     const struct tl_steer_report_row key = {.group = (size_t)group};
     struct tl_steer_report_row *row = r->n ? bsearch(&key, r->rows, r->n, sizeof key, by_group) : NULL;
     if (!rewards || (row && strcmp(row->prompt, prompt) != 0)) return false;
-    if (row) set_plain(row, rewards, n);
+    if (row) set_plain(row, tl_steer_report_lambda(r), rewards, n);
     return true;
 }
 
@@ -250,7 +250,7 @@ static bool compare(struct tl_steer_report *r, struct tl_err *err)
     if (!pairs) return tl_err_set(err, TL_FAIL, "%s: out of memory", r->run->path);
     for (size_t i = 0; i < r->n; i++) {
         struct tl_steer_report_row *row = &r->rows[i];
-        if (r->is_plain && !row->has_pair) set_plain(row, row->rewards, r->k);
+        if (r->is_plain && !row->has_pair) set_plain(row, tl_steer_report_lambda(r), row->rewards, r->k);
         if (!row->has_pair) continue;
         pairs[n++] = row->pair;
         r->totals.plain_network += (double)row->n_plain * steps;
@@ -265,6 +265,12 @@ double tl_steer_report_setting(const struct tl_steer_report *r, const char *key)
 {
     const cJSON *x = tl_json_get(r->run->config, key);
     return cJSON_IsNumber(x) ? x->valuedouble : NAN;
+}
+
+double tl_steer_report_lambda(const struct tl_steer_report *r)
+{
+    double lambda = tl_steer_report_setting(r, "lambda");
+    return isfinite(lambda) ? lambda : 1;
 }
 
 /* Nothing was scored on the way and nothing guided. */

@@ -55,15 +55,15 @@ void tl_steer_report_mean(struct tl_str *out, struct tl_steer_mean m)
     if (isfinite(m.se)) tl_str_printf(out, " <span class=\"dim\">\xc2\xb1 %.2g</span>", m.se);
 }
 
-static const char *direction(struct tl_steer_mean m)
+static const char *direction(const struct tl_steer_report *r, struct tl_steer_mean m)
 {
     bool sure = isfinite(m.se) && fabs(m.mean) >= 3 * m.se && m.mean != 0;
-    return !sure ? "same" : m.mean > 0 ? "up" : "down";
+    return !sure ? "same" : tl_steer_is_better(tl_steer_report_lambda(r), m.mean, 0) ? "up" : "down";
 }
 
-void tl_steer_report_difference(struct tl_str *out, struct tl_steer_mean m)
+void tl_steer_report_difference(struct tl_str *out, const struct tl_steer_report *r, struct tl_steer_mean m)
 {
-    tl_str_printf(out, "<b class=\"delta %s\">%+.4f</b>", direction(m), m.mean);
+    tl_str_printf(out, "<b class=\"delta %s\">%+.4f</b>", direction(r, m), m.mean);
     if (isfinite(m.se)) tl_str_printf(out, " \xc2\xb1 %.2g", m.se);
 }
 
@@ -105,14 +105,15 @@ static void head(struct tl_str *out, const struct tl_steer_report *r)
 
 /* ---- tiles ---- */
 
-static void change_tile(struct tl_str *out, const char *title, const char *of, struct tl_steer_mean before,
-                        struct tl_steer_mean after, struct tl_steer_mean change)
+static void change_tile(struct tl_str *out, const struct tl_steer_report *r, const char *title,
+                        const char *of, struct tl_steer_mean before, struct tl_steer_mean after,
+                        struct tl_steer_mean change)
 {
     tl_str_printf(out,
                   "<div class=\"card tile %s\"><h3>%s</h3><p class=\"dim\">%s</p><p class=\"big\">%.4f "
                   "<span>\xe2\x86\x92</span> %.4f</p><p>",
-                  direction(change), title, of, before.mean, after.mean);
-    tl_steer_report_difference(out, change);
+                  direction(r, change), title, of, before.mean, after.mean);
+    tl_steer_report_difference(out, r, change);
     tl_str_append(out, "</p></div>\n");
 }
 
@@ -130,11 +131,12 @@ static void tiles(struct tl_str *out, const struct tl_steer_report *r)
     char value[80], note[120];
     tl_str_append(out, "<section><div class=\"tiles\">\n");
     if (c->n && !r->is_plain) {
-        change_tile(out, "Best particle", "beside the best plain sample of equal cost", c->best_of, c->best,
-                    c->best_best_of);
-        change_tile(out, "Best particle", "beside one plain sample", c->base, c->best, c->best_base);
+        change_tile(out, r, "Best particle", "beside the best plain sample of equal cost", c->best_of,
+                    c->best, c->best_best_of);
+        change_tile(out, r, "Best particle", "beside one plain sample", c->base, c->best, c->best_base);
     } else if (c->n) {
-        change_tile(out, "Best of the plain samples", "beside one of them", c->base, c->best, c->best_base);
+        change_tile(out, r, "Best of the plain samples", "beside one of them", c->base, c->best,
+                    c->best_base);
     } else {
         snprintf(value, sizeof value, "%.4f", t->best.mean);
         tile(out, "Best particle", value, "mean reward over prompts");
@@ -165,7 +167,7 @@ static void compare_row(struct tl_str *out, const struct tl_steer_report *r, con
     const struct tl_steer_mean differences[] = {l->base, l->best_of};
     for (size_t i = 0; i < 2; i++) {
         tl_str_append(out, "</td><td>");
-        if (isfinite(differences[i].mean)) tl_steer_report_difference(out, differences[i]);
+        if (isfinite(differences[i].mean)) tl_steer_report_difference(out, r, differences[i]);
     }
     tl_str_printf(out, "</td><td>%s</td><td>%s</td></tr>\n", count_text(r, l->network),
                   count_text(r, l->reward));
@@ -301,7 +303,8 @@ static void cost(struct tl_str *out, const struct tl_steer_report *r)
     if (tl_json_double(r->run->about, "plain_seconds", 0, &plain, NULL) && plain > 0)
         fact(out, "their time", tl_report_duration(a, plain));
     fact(out, "sampler", tl_report_value_text(a, tl_json_get(settings, "sampler")));
-    fact(out, "intermediate rewards", tl_report_value_text(a, tl_json_get(settings, "reward_path")));
+    fact(out, "intermediate rewards",
+         tl_report_value_text(a, tl_json_get(settings, "intermediate_reward_path")));
     const char *name = tl_report_value_text(a, tl_json_get(device, "name")),
                *description = tl_report_value_text(a, tl_json_get(device, "description"));
     fact(out, "device", *description ? tl_arena_printf(a, "%s (%s)", name, description) : name);

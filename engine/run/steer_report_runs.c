@@ -61,7 +61,7 @@ static void change_cell(struct tl_str *out, const struct tl_steer_report *a, con
         tl_str_append(out, "<span class=\"dim\">no prompt in common</span>");
     else {
         tl_steer_report_difference(
-            out, (struct tl_steer_mean){tl_stats_mean(p.change, p.n), tl_stats_se(p.change, p.n)});
+            out, b, (struct tl_steer_mean){tl_stats_mean(p.change, p.n), tl_stats_se(p.change, p.n)});
         if (p.n < a->n || p.n < b->n) tl_str_printf(out, " <span class=\"dim\">%zu prompts</span>", p.n);
     }
     paired_finish(&p);

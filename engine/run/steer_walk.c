@@ -24,7 +24,9 @@ static bool allocate(struct tl_steer_crowd *c, struct tl_err *err)
     if (!s->n_guided) return true;
     c->prompts = calloc(c->n, sizeof *c->prompts);
     c->shift = calloc(c->n, s->model.dim * sizeof *c->shift);
-    return (c->prompts && c->shift) || tl_err_set(err, TL_FAIL, "out of memory for %zu gradients", c->n);
+    c->ratios = calloc(c->n, sizeof *c->ratios);
+    return (c->prompts && c->shift && c->ratios) ||
+           tl_err_set(err, TL_FAIL, "out of memory for %zu gradients", c->n);
 }
 
 /* A group's draws are keyed by its first picture's number, so that it is the same in a run of its own. */
@@ -67,6 +69,7 @@ static void finish(struct tl_steer_crowd *c)
     free(c->rgb);
     free((void *)c->prompts);
     free(c->shift);
+    free(c->ratios);
 }
 
 static void tell(struct tl_steer_crowd *c)

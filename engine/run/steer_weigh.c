@@ -26,8 +26,7 @@ static bool resample(struct tl_steer_crowd *c, size_t g, bool *any, double *out_
     double *log_weights = malloc(k * sizeof *log_weights);
     if (!log_weights) return tl_err_set(err, TL_FAIL, "out of memory");
     memcpy(log_weights, smc->log_weight, k * sizeof *log_weights);
-    struct tl_steer_event e = {
-        .rewards = c->rewards + at, .log_weights = log_weights, .ancestors = c->ancestors + at};
+    struct tl_steer_event e = {.rewards = c->rewards + at, .log_weights = log_weights};
     e.ess = *out_ess = tl_smc_ess(smc);
     e.resampled = tl_smc_resample(smc, (uint32_t)c->walk.k);
     *any |= e.resampled;
@@ -78,6 +77,7 @@ bool tl_steer_weigh_end(struct tl_steer_crowd *c, size_t g, struct tl_err *err)
 
 bool tl_steer_weigh_ratios(struct tl_steer_crowd *c, const double *ratios, struct tl_err *err)
 {
+    for (size_t i = 0; i < c->n; i++) c->ratios[i] += ratios[i];
     for (size_t g = 0; g < c->n_groups; g++)
         if (!tl_smc_weigh(&c->groups[g].smc, ratios + g * c->s->k, err))
             return tl_err_add(err, "prompt %zu, guided step %zu", c->first + g, c->walk.k - 1);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/finite.h"
 #include "sample/latents.h"
 
 static uint32_t number_of(const struct tl_walk *w, size_t i)
@@ -92,13 +93,6 @@ static void set_conditions(struct tl_walk *w, size_t at, size_t m)
     tl_condition_rows_set(&w->conditions, &prompts, r->prompt ? r->prompt + from : NULL, m, &negative);
 }
 
-static bool all_finite(const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(x[i])) return false;
-    return true;
-}
-
 /* What the network sees of m samples from number `at` on: c_in x, the last once more up to the batch. */
 static const float *network_rows(struct tl_walk *w, size_t at, size_t m)
 {
@@ -134,7 +128,7 @@ bool tl_walk_predict(struct tl_walk *w, struct tl_err *err)
         m = w->n - at < batch ? w->n - at : batch;
         if (!network_run(w, at, m, err)) return false;
     }
-    if (!all_finite(w->model, w->n * w->dim))
+    if (!tl_all_finite(w->model, w->n * w->dim))
         return tl_err_set(err, TL_NUMERIC,
                           "the denoiser gave a value that is not finite at step %zu of %zu (timestep %g)",
                           w->k + 1, r->n_steps, s->t);
@@ -239,7 +233,7 @@ bool tl_walk_advance(struct tl_walk *w, const float *shift, double *out_log_prob
     if (w->x0_prev) memcpy(w->x0_prev, w->x0, w->n * w->dim * sizeof(float));
     w->predicted = false;
     w->k++;
-    return all_finite(w->x, w->n * w->dim) ||
+    return tl_all_finite(w->x, w->n * w->dim) ||
            tl_err_set(err, TL_NUMERIC, "a sample is not finite after step %zu of %zu (timestep %g)", w->k,
                       w->run->n_steps, s->t);
 }

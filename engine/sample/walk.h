@@ -3,9 +3,9 @@
  *
  *     tl_walk_begin(&w, &run, 0, n, &err);
  *     while (w.k < run.n_steps) {
- *         tl_walk_predict(&w, &err);              w.x, w.model and w.x0 belong to step k
- *         tl_walk_gather(&w, ancestors);          where particles are resampled
- *         tl_walk_advance(&w, NULL, NULL, &err);  w.x of step k + 1
+ *         tl_walk_predict(&w, &err);                    w.x, w.model and w.x0 belong to step k
+ *         tl_walk_gather(&w, ancestors);                where particles are resampled
+ *         tl_walk_advance(&w, NULL, NULL, NULL, &err);  w.x of step k + 1
  *     }
  *     tl_walk_finish(&w);
  *

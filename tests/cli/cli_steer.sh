@@ -8,7 +8,7 @@ common="$common --prompts $tmp/p.txt"
 clip="--reward clip:$fixtures/clip_score"
 
 expect 0 steer $common $clip -o "$tmp/a"
-prints '^pictures +9 of 3 prompts'
+prints '^pictures +9, 3 for each of 3 prompts'
 prints '^reward +.* mean of all, .* weighted, .* best of each prompt'
 prints '^evaluations +36 of the network, '
 prints '% beside network and reward'
@@ -38,6 +38,14 @@ cp "$tmp/a/steer.jsonl" "$tmp/before"
 expect 0 steer --resume "$tmp/a"
 prints '^prompts that were finished before +3'
 check 'nothing was drawn again' cmp "$tmp/before" "$tmp/a/steer.jsonl"
+rm "$tmp/a/00004.png"
+run steer --resume "$tmp/a"
+check 'a warning is no failure' test "$code" -eq 0
+says 'pictures of prompt 1 are missing'
+check 'a missing picture is drawn again' test -s "$tmp/a/00004.png"
+check 'and the lines stay' cmp "$tmp/before" "$tmp/a/steer.jsonl"
+expect 2 steer $common $clip -o "$tmp/plain"
+says 'holds pictures of something else .*00000.png'
 expect 2 steer --resume "$tmp/a" --lambda 5
 says 'lambda: the run began with 2000'
 expect 4 steer --resume "$tmp/nothing"
@@ -56,7 +64,7 @@ wait $pid
 code=$?
 last='steer, stopped'
 check 'stopped, or through already' test "$code" -eq 130 -o "$code" -eq 0
-[ "$code" -eq 130 ] && says 'finished prompts are kept; go on with: tiller steer --resume'
+[ "$code" -eq 130 ] && says 'of 3 prompts are finished and kept; go on with: tiller steer --resume'
 expect 0 steer --resume "$tmp/stopped"
 for f in steer.jsonl metadata.jsonl best/metadata.jsonl; do
     check "$f after a stop" cmp "$tmp/whole/$f" "$tmp/stopped/$f"

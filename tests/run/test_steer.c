@@ -1,4 +1,4 @@
-/* The `steer` job on the small pipeline: what it is equal to, what its numbers obey, what it writes. */
+/* The `steer` job on the small pipeline: what it is equal to, what its numbers obey. */
 #include "support/check.h"
 #include "support_folder.h"
 #include "support_steer.h"
@@ -160,16 +160,16 @@ static void test_prompts_do_not_mix(void **state)
 
 static void check_group(const cJSON *g, size_t k, double lambda)
 {
-    double sum = 0, most = -INFINITY;
+    double sum = 0, best = NAN;
     for (size_t j = 0; j < k; j++) {
         double r = at(g, "rewards", j), want = lambda * r, log_g = at(g, "lineage_log_g", j);
         sum += at(g, "weights", j);
-        most = fmax(most, r);
+        best = lambda < 0 ? fmin(best, r) : fmax(best, r);
         if (fabs(log_g - want) > 1e-9 * fmax(1, fabs(want)))
             fail_msg("the lineage's log G is %.12g, lambda r is %.12g", log_g, want);
     }
     check_near(sum, 1, 1e-12);
-    check_near(at(g, "rewards", (size_t)number(g, "best")), most, 0);
+    check_near(at(g, "rewards", (size_t)number(g, "best")), best, 0);
     const cJSON *event;
     cJSON_ArrayForEach(event, tl_json_get(g, "events"))
     {
@@ -212,6 +212,24 @@ static void test_numbers(void **state)
     }
 }
 
+/* The smallest reward is the best one. */
+static void test_less_of_it(void **state)
+{
+    static const char *const more[] = {"lambda=-300", NULL};
+    (void)state;
+    support_steer_ok("less", more);
+    cJSON *json = support_steer_json("less");
+    for (size_t g = 0; g < 3; g++) {
+        char name[40];
+        check_group(group(json, g), 3, -300);
+        snprintf(name, sizeof name, "best/%05zu.png", 3 * g + (size_t)number(group(json, g), "best"));
+        assert_true(support_exists(support_steer_path("less", name)));
+    }
+    const cJSON *totals = tl_json_get(json, "totals");
+    assert_true(number(totals, "reward_best") <= number(totals, "reward_mean"));
+    cJSON_Delete(json);
+}
+
 /* A lambda that lets one particle take all places: its copies get noise of their own. */
 static void test_copies_part(void **state)
 {
@@ -252,9 +270,36 @@ static void test_draws_and_paths(void **state)
     support_steer_ok("bytes", bytes);
     support_steer_ok("bytes-draws", bytes_draws);
     json = support_steer_json("bytes");
-    assert_string_equal(tl_json_get(tl_json_get(json, "settings"), "reward_path")->valuestring, "bytes");
+    assert_string_equal(tl_json_get(tl_json_get(json, "settings"), "intermediate_reward_path")->valuestring,
+                        "bytes");
     check_group(group(json, 1), 3, 2000);
     cJSON_Delete(json);
+}
+
+/* Log-weights are what the line's rewards and log-ratios make of them. */
+static void retrace(const cJSON *g, size_t k, double lambda)
+{
+    double weight[8] = {0}, last[8] = {0}, old[8];
+    const cJSON *event;
+    cJSON_ArrayForEach(event, tl_json_get(g, "events"))
+    {
+        for (size_t j = 0; j < k; j++) {
+            double r = at(event, "rewards", j);
+            weight[j] += lambda * (r - last[j]) + at(event, "log_ratios", j);
+            check_near(at(event, "log_weights", j), weight[j], 1e-9);
+            last[j] = r;
+        }
+        if (!cJSON_IsTrue(tl_json_get(event, "resampled"))) continue;
+        memcpy(old, last, sizeof old);
+        for (size_t j = 0; j < k; j++) {
+            last[j] = old[(size_t)at(event, "ancestors", j)];
+            weight[j] = 0;
+        }
+    }
+    for (size_t j = 0; j < k; j++) {
+        weight[j] += lambda * (at(g, "rewards", j) - last[j]) + at(g, "log_ratios", j);
+        check_near(at(g, "log_weights", j), weight[j], 1e-9);
+    }
 }
 
 /* The shifted proposal's log-ratios stand in the weights, not in the lineages' potentials. */
@@ -268,7 +313,10 @@ static void test_guided(void **state)
     support_steer_ok("guided-3", apart);
     support_steer_same("guided", "guided-3", 9);
     cJSON *json = support_steer_json("guided");
-    for (size_t g = 0; g < 3; g++) check_group(group(json, g), 3, 50);
+    for (size_t g = 0; g < 3; g++) {
+        check_group(group(json, g), 3, 50);
+        retrace(group(json, g), 3, 50);
+    }
     int guided = (int)number(tl_json_get(json, "settings"), "guided_steps");
     assert_true(guided >= 2);
     assert_int_equal((int)number(group(json, 0), "network_evaluations"), 3 * (4 + 3 * guided));
@@ -304,89 +352,6 @@ static void test_samplers(void **state)
     }
 }
 
-/* ---- what it writes ---- */
-
-static void test_files(void **state)
-{
-    static const char rows[] = "{\"prompt\": \"a red circle\", \"kind\": 7, \"reward\": \"theirs\"}\n"
-                               "{\"prompt\": \"a blue square\"}\n";
-    char prompts[600], grid[600];
-    support_write(support_path(*state, "rows.jsonl"), rows);
-    snprintf(prompts, sizeof prompts, "prompts=%s", support_path(*state, "rows.jsonl"));
-    snprintf(grid, sizeof grid, "grid=%s", support_path(*state, "grid.png"));
-    const char *const more[] = {prompts, grid, "report=true", NULL};
-    support_steer_ok("files", more);
-    cJSON *json = support_steer_json("files");
-    char *metadata = support_read(support_steer_path("files", "metadata.jsonl")), *rest = metadata;
-    struct tl_err err = {0};
-    for (size_t i = 0; i < 6; i++) {
-        size_t n = strcspn(rest, "\n");
-        char name[40];
-        cJSON *row = tl_json_parse(rest, n, "row", &err);
-        assert_non_null(row);
-        snprintf(name, sizeof name, "%05zu.png", i);
-        assert_string_equal(tl_json_get(row, "file_name")->valuestring, name);
-        check_near(number(row, "reward"), at(group(json, i / 3), "rewards", i % 3), 0);
-        check_near(number(row, "weight"), at(group(json, i / 3), "weights", i % 3), 0);
-        assert_int_equal((int)number(row, "group"), i / 3);
-        assert_int_equal((int)number(row, "particle"), i % 3);
-        assert_true((tl_json_get(row, "kind") != NULL) == (i < 3));
-        bool best = cJSON_IsTrue(tl_json_get(row, "best"));
-        assert_true(best == ((size_t)number(group(json, i / 3), "best") == i % 3));
-        snprintf(name, sizeof name, "best/%05zu.png", i);
-        assert_true(support_exists(support_steer_path("files", name)) == best);
-        cJSON_Delete(row);
-        rest += n + 1;
-    }
-    assert_int_equal(*rest, 0);
-    free(metadata);
-    struct tl_image strip;
-    check_ok(tl_image_load(support_steer_path("files", "steps/0001-002.png"), &strip, &err), &err);
-    assert_int_equal(strip.width, 3 * 16);
-    assert_int_equal(strip.height, 16);
-    tl_image_finish(&strip);
-    assert_true(support_exists(support_path(*state, "grid.png")));
-    cJSON_Delete(json);
-}
-
-static void test_json_is_the_file(void **state)
-{
-    static const char *const more[] = {"prompt=a red circle", NULL};
-    struct tl_err err = {0};
-    char *text;
-    (void)state;
-    const struct support_steer run = {.out = "json", .more = more, .json = true};
-    if (support_steer(&run, &text, &err) != TL_OK) fail_msg("%s", err.text);
-    char *file = support_read(support_steer_path("json", "steer.json"));
-    assert_string_equal(text, file);
-    free(text);
-    free(file);
-}
-
-static void test_sum_of_rewards(void **state)
-{
-    static const char *const more[] = {"reward=clip:" SUPPORT_CLIP, "reward=colour:red@2", "standardise=8",
-                                       "lambda=3", NULL},
-                             *const raw[] = {"reward=clip:" SUPPORT_CLIP, "reward=colour:red@2",
-                                             "raw-rewards=true", "lambda=3", NULL};
-    (void)state;
-    support_steer_ok("sum", more);
-    cJSON *json = support_steer_json("sum");
-    const cJSON *rewards = tl_json_get(tl_json_get(json, "settings"), "rewards");
-    for (size_t j = 0; j < 3; j++) {
-        double want = 0;
-        for (int i = 0; i < 2; i++) {
-            const cJSON *r = cJSON_GetArrayItem(rewards, i),
-                        *parts = cJSON_GetArrayItem(tl_json_get(group(json, 1), "parts"), (int)j);
-            want += (i ? 2 : 1) * (cJSON_GetArrayItem(parts, i)->valuedouble - number(r, "mean")) /
-                    number(r, "deviation");
-        }
-        check_near(at(group(json, 1), "rewards", j), want, 1e-9);
-    }
-    cJSON_Delete(json);
-    support_steer_ok("raw", raw);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,13 +359,11 @@ int main(void)
         cmocka_unit_test(test_batches_do_not_matter),
         cmocka_unit_test(test_prompts_do_not_mix),
         cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_less_of_it),
         cmocka_unit_test(test_copies_part),
         cmocka_unit_test(test_draws_and_paths),
         cmocka_unit_test(test_guided),
         cmocka_unit_test(test_samplers),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_json_is_the_file),
-        cmocka_unit_test(test_sum_of_rewards),
     };
     return cmocka_run_group_tests(tests, support_steer_setup, support_folder_remove);
 }

@@ -66,6 +66,7 @@ static void test_stops_and_goes_on(void **state)
     /* the meter reports now and then, so it may stop a little later than asked; each group has 12 */
     assert_int_equal(stopped_at("stopped", 0, false, &err), TL_INTERRUPTED);
     assert_int_equal(lines("stopped"), 0);
+    assert_non_null(strstr(err.text, "no prompt is finished yet; begin again with: tiller steer --resume"));
     assert_true(support_exists(support_steer_path("stopped", "config.json")));
     resume("stopped", singly);
     support_steer_same("whole", "stopped", 9);
@@ -103,6 +104,33 @@ static void test_part_of_a_walk(void **state)
     free(text);
     resume("part", more);
     support_steer_same("whole", "part", 9);
+}
+
+/* Pictures that are gone are drawn again, and lines keep their order. */
+static void test_missing_pictures(void **state)
+{
+    char best[40];
+    (void)state;
+    support_steer_ok("gone", singly);
+    cJSON *json = support_steer_json("gone");
+    int j = (int)tl_json_get(cJSON_GetArrayItem(tl_json_get(json, "prompts"), 0), "best")->valuedouble;
+    cJSON_Delete(json);
+    snprintf(best, sizeof best, "best/%05d.png", j);
+    unlink(support_steer_path("gone", best));
+    unlink(support_steer_path("gone", "00004.png"));
+    resume("gone", singly);
+    support_steer_same("whole", "gone", 9);
+    assert_true(support_exists(support_steer_path("gone", best)));
+}
+
+static void test_pictures_of_others(void **state)
+{
+    struct tl_err err = {0};
+    (void)state;
+    check_ok(tl_file_make_folder(support_steer_path("theirs", ""), &err), &err);
+    support_write(support_steer_path("theirs", "0002.png"), "a cat");
+    support_steer_fails("theirs", singly, TL_USAGE, "0002.png");
+    assert_false(support_exists(support_steer_path("theirs", "config.json")));
 }
 
 static void test_lines_of_others(void **state)
@@ -144,6 +172,8 @@ static void test_early_failure_is_forgotten(void **state)
     check_ok(tl_file_make_folder(support_steer_path("early", "00001.png"), &err), &err);
     support_steer_fails("early", singly, TL_OUTPUT, "00001.png");
     assert_false(support_exists(support_steer_path("early", "config.json")));
+    assert_false(support_exists(support_steer_path("early", "00000.png")));
+    assert_false(support_exists(support_steer_path("early", "best")));
     rmdir(support_steer_path("early", "00001.png"));
     support_steer_ok("early", singly);
     support_steer_same("whole", "early", 9);
@@ -264,7 +294,9 @@ static void test_numbers_of_callers(void **state)
 static void test_warnings(void **state)
 {
     static const char *const late[] = {"sampler=ddpm", "to=1", NULL}, *const one[] = {"particles=1", NULL},
-                             *const none[] = {"from=0.9", "to=0.9", NULL};
+                             *const none[] = {"from=0.9", "to=0.9", NULL},
+                             *const single[] = {"particles=1", "potential=none", NULL},
+                             *const pair[] = {"particles=2", NULL};
     (void)state;
     support_log_start();
     support_steer_ok("late", late);
@@ -275,6 +307,13 @@ static void test_warnings(void **state)
     support_log_start();
     support_steer_ok("unscored", none);
     assert_non_null(strstr(support_log(), "no step is scored"));
+    support_log_start();
+    support_steer_ok("single", single);
+    assert_null(strstr(support_log(), "nobody to compete with"));
+    support_log_start();
+    support_steer_ok("pair", pair);
+    assert_non_null(strstr(support_log(), "nothing is ever resampled"));
+    assert_non_null(strstr(support_log(), "such as 0.75"));
 }
 
 /* The batch that fits is that of the run's resumes, too. */
@@ -303,6 +342,8 @@ int main(void)
         cmocka_unit_test(test_stops_and_goes_on),
         cmocka_unit_test(test_torn_line),
         cmocka_unit_test(test_part_of_a_walk),
+        cmocka_unit_test(test_missing_pictures),
+        cmocka_unit_test(test_pictures_of_others),
         cmocka_unit_test(test_lines_of_others),
         cmocka_unit_test(test_failure_loses_nothing),
         cmocka_unit_test(test_early_failure_is_forgotten),

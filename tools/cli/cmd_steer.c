@@ -1,6 +1,5 @@
 #include <tiller/config.h>
 #include <tiller/steer.h>
-#include <tiller/train.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,21 +41,6 @@ static bool read_run(const struct cli_call *call, struct tl_err *err)
     return tl_config_read_run(call->sets, call->n_sets, out, err);
 }
 
-/* Says how the run can go on. */
-static enum tl_code explain(struct tl_err *err)
-{
-    const struct tl_err why = *err;
-    bool stopped = why.code == TL_OUTPUT || why.code == TL_DEVICE || why.code == TL_PLUGIN ||
-                   why.code == TL_NUMERIC || why.code == TL_INTERRUPTED;
-    if (!stopped || strstr(why.text, "--resume") || !params.sample.out ||
-        !tl_train_is_begun(params.sample.out))
-        return err->code;
-    tl_err_clear(err);
-    tl_err_set(err, why.code, "%s; finished prompts are kept; go on with: tiller steer --resume %s", why.text,
-               params.sample.out);
-    return why.code;
-}
-
 static enum tl_code run(const struct cli_call *call, struct tl_err *err)
 {
     if (!read_args(call, err) || !read_run(call, err)) return err->code;
@@ -68,7 +52,7 @@ static enum tl_code run(const struct cli_call *call, struct tl_err *err)
     bool whole;
     char *report = tl_steer(&params, call->sets[1], &job, &whole, err);
     cli_progress_end();
-    if (!report) return explain(err);
+    if (!report) return err->code;
     bool ok = (call->common->quiet && !params.json) || cli_print(report, err);
     free(report);
     if (!ok) return err->code;
@@ -97,9 +81,11 @@ const struct cli_verb cli_steer = {
         "ceil(from n) to floor(to n) of n) the reward of the picture that the network predicts weighs them, "
         "and where\n"
         "the weights have become uneven (--ess) the good ones take the others' places. All particles are "
-        "kept, with\n"
-        "their weights; the best of each prompt stands in FOLDER/best, so that tiller score NAME FOLDER/best "
-        "works.\n"
+        "kept, K\n"
+        "pictures for each prompt, with their weights; the best of each prompt stands in FOLDER/best, so "
+        "that "
+        "tiller\n"
+        "score NAME FOLDER/best works. With --lambda below 0 the smallest reward is the best.\n"
         "FOLDER/steer.json tells of every prompt and step (--json prints it). One particle, --lambda 0 and\n"
         "--potential none give the pictures of tiller sample -n K with the same seed, sampler and --eta.\n"
         "--guide S follows the gradient of rewards that have one, for three times the network's work; its "
