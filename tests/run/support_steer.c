@@ -126,3 +126,22 @@ void support_steer_same(const char *a, const char *b, size_t n)
                     tl_file_exists(support_steer_path(b, name)));
     }
 }
+
+const cJSON *support_steer_group(const cJSON *json, size_t g)
+{
+    return cJSON_GetArrayItem(tl_json_get(json, "prompts"), (int)g);
+}
+
+double support_steer_number(const cJSON *object, const char *key)
+{
+    const cJSON *x = tl_json_get(object, key);
+    assert_true(cJSON_IsNumber(x));
+    return x->valuedouble;
+}
+
+double support_steer_at(const cJSON *object, const char *key, size_t i)
+{
+    const cJSON *x = cJSON_GetArrayItem(tl_json_get(object, key), (int)i);
+    assert_true(cJSON_IsNumber(x));
+    return x->valuedouble;
+}

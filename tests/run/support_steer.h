@@ -29,6 +29,10 @@ void support_steer_fails(const char *out, const char *const *more, enum tl_code 
 const char *support_steer_path(const char *out, const char *name);
 /* steer.json of a run; the caller ends it. */
 cJSON *support_steer_json(const char *out);
+/* Its line of group g; a number of an object; number i of a list. */
+const cJSON *support_steer_group(const cJSON *json, size_t g);
+double support_steer_number(const cJSON *object, const char *key);
+double support_steer_at(const cJSON *object, const char *key, size_t i);
 /* Both runs left the same: steer.jsonl, metadata, and n pictures to the byte. */
 void support_steer_same(const char *a, const char *b, size_t n);
 

@@ -9,25 +9,6 @@
 
 /* ---- pieces ---- */
 
-static const cJSON *group(const cJSON *json, size_t g)
-{
-    return cJSON_GetArrayItem(tl_json_get(json, "prompts"), (int)g);
-}
-
-static double number(const cJSON *object, const char *key)
-{
-    const cJSON *x = tl_json_get(object, key);
-    assert_true(cJSON_IsNumber(x));
-    return x->valuedouble;
-}
-
-static double at(const cJSON *object, const char *key, size_t i)
-{
-    const cJSON *x = cJSON_GetArrayItem(tl_json_get(object, key), (int)i);
-    assert_true(cJSON_IsNumber(x));
-    return x->valuedouble;
-}
-
 static void same_pixels(const char *a, const char *b)
 {
     struct tl_err err = {0};
@@ -124,8 +105,9 @@ static void test_batches_do_not_matter(void **state)
     support_steer_same("b9", "b2", 9);
     support_steer_same("b9", "b4", 9);
     cJSON *json = support_steer_json("b9");
-    assert_true(number(tl_json_get(json, "totals"), "resampled") > 0); /* or all of this says little */
-    assert_int_equal((int)number(tl_json_get(json, "settings"), "groups_together"), 3);
+    assert_true(support_steer_number(tl_json_get(json, "totals"), "resampled") >
+                0); /* or all of this says little */
+    assert_int_equal((int)support_steer_number(tl_json_get(json, "settings"), "groups_together"), 3);
     cJSON_Delete(json);
 }
 
@@ -145,8 +127,8 @@ static void test_prompts_do_not_mix(void **state)
     static const char *const keys[] = {"prompt", "rewards", "log_weights", "weights",
                                        "best",   "log_z",   "events",      "lineage_log_g"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        assert_true(
-            cJSON_Compare(tl_json_get(group(a, 2), keys[i]), tl_json_get(group(b, 0), keys[i]), true));
+        assert_true(cJSON_Compare(tl_json_get(support_steer_group(a, 2), keys[i]),
+                                  tl_json_get(support_steer_group(b, 0), keys[i]), true));
     for (int i = 6; i < 9; i++) {
         snprintf(name, sizeof name, "%05d.png", i);
         snprintf(path, sizeof path, "%s", support_steer_path("together", name));
@@ -162,24 +144,25 @@ static void check_group(const cJSON *g, size_t k, double lambda)
 {
     double sum = 0, best = NAN;
     for (size_t j = 0; j < k; j++) {
-        double r = at(g, "rewards", j), want = lambda * r, log_g = at(g, "lineage_log_g", j);
-        sum += at(g, "weights", j);
+        double r = support_steer_at(g, "rewards", j), want = lambda * r,
+               log_g = support_steer_at(g, "lineage_log_g", j);
+        sum += support_steer_at(g, "weights", j);
         best = lambda < 0 ? fmin(best, r) : fmax(best, r);
         if (fabs(log_g - want) > 1e-9 * fmax(1, fabs(want)))
             fail_msg("the lineage's log G is %.12g, lambda r is %.12g", log_g, want);
     }
     check_near(sum, 1, 1e-12);
-    check_near(at(g, "rewards", (size_t)number(g, "best")), best, 0);
+    check_near(support_steer_at(g, "rewards", (size_t)support_steer_number(g, "best")), best, 0);
     const cJSON *event;
     cJSON_ArrayForEach(event, tl_json_get(g, "events"))
     {
-        double ess = number(event, "ess"), unique = number(event, "unique");
+        double ess = support_steer_number(event, "ess"), unique = support_steer_number(event, "unique");
         bool resampled = cJSON_IsTrue(tl_json_get(event, "resampled"));
         assert_true(ess >= 1 - 1e-9 && ess <= (double)k + 1e-9);
         assert_true(resampled == (ess < 0.5 * (double)k));
         assert_true(resampled ? unique >= 1 : unique == (double)k);
         assert_int_equal(cJSON_GetArraySize(tl_json_get(event, "rewards")), k);
-        for (size_t j = 0; j < k; j++) assert_true(at(event, "ancestors", j) < (double)k);
+        for (size_t j = 0; j < k; j++) assert_true(support_steer_at(event, "ancestors", j) < (double)k);
     }
 }
 
@@ -199,15 +182,18 @@ static void test_numbers(void **state)
         bool looks = strcmp(potentials[i], "none") != 0;
         int scored = looks ? 4 : 0; /* steps 0 to floor(0.8 * 4) */
         for (size_t g = 0; g < 3; g++) {
-            check_group(group(json, g), 3, 300);
-            assert_int_equal(cJSON_GetArraySize(tl_json_get(group(json, g), "events")), scored);
-            assert_int_equal((int)number(group(json, g), "network_evaluations"), 12);
-            assert_int_equal((int)number(group(json, g), "reward_evaluations"), 3 * (scored + 1));
+            check_group(support_steer_group(json, g), 3, 300);
+            assert_int_equal(cJSON_GetArraySize(tl_json_get(support_steer_group(json, g), "events")), scored);
+            assert_int_equal((int)support_steer_number(support_steer_group(json, g), "network_evaluations"),
+                             12);
+            assert_int_equal((int)support_steer_number(support_steer_group(json, g), "reward_evaluations"),
+                             3 * (scored + 1));
         }
-        assert_int_equal((int)number(totals, "pictures"), 9);
-        assert_int_equal((int)number(totals, "network_evaluations"), 36);
-        assert_int_equal((int)number(totals, "events"), 3 * scored);
-        assert_true(number(totals, "reward_best") >= number(totals, "reward_weighted"));
+        assert_int_equal((int)support_steer_number(totals, "pictures"), 9);
+        assert_int_equal((int)support_steer_number(totals, "network_evaluations"), 36);
+        assert_int_equal((int)support_steer_number(totals, "events"), 3 * scored);
+        assert_true(support_steer_number(totals, "reward_best") >=
+                    support_steer_number(totals, "reward_weighted"));
         cJSON_Delete(json);
     }
 }
@@ -221,12 +207,13 @@ static void test_less_of_it(void **state)
     cJSON *json = support_steer_json("less");
     for (size_t g = 0; g < 3; g++) {
         char name[40];
-        check_group(group(json, g), 3, -300);
-        snprintf(name, sizeof name, "best/%05zu.png", 3 * g + (size_t)number(group(json, g), "best"));
+        check_group(support_steer_group(json, g), 3, -300);
+        snprintf(name, sizeof name, "best/%05zu.png",
+                 3 * g + (size_t)support_steer_number(support_steer_group(json, g), "best"));
         assert_true(support_exists(support_steer_path("less", name)));
     }
     const cJSON *totals = tl_json_get(json, "totals");
-    assert_true(number(totals, "reward_best") <= number(totals, "reward_mean"));
+    assert_true(support_steer_number(totals, "reward_best") <= support_steer_number(totals, "reward_mean"));
     cJSON_Delete(json);
 }
 
@@ -239,16 +226,17 @@ static void test_copies_part(void **state)
     support_steer_ok("copies", more);
     cJSON *json = support_steer_json("copies");
     for (size_t g = 0; g < 3; g++) {
-        const cJSON *event = cJSON_GetArrayItem(tl_json_get(group(json, g), "events"), 0);
-        assert_int_equal((int)number(event, "step"), 1);
-        assert_int_equal((int)number(event, "unique"), 1);
+        const cJSON *event = cJSON_GetArrayItem(tl_json_get(support_steer_group(json, g), "events"), 0);
+        assert_int_equal((int)support_steer_number(event, "step"), 1);
+        assert_int_equal((int)support_steer_number(event, "unique"), 1);
         for (size_t j = 1; j < 3; j++) {
             char a[32], b[32];
             snprintf(a, sizeof a, "%05zu.png", 3 * g);
             snprintf(b, sizeof b, "%05zu.png", 3 * g + j);
             snprintf(path, sizeof path, "%s", support_steer_path("copies", a));
             assert_false(is_same_pixels(path, support_steer_path("copies", b)));
-            assert_true(at(group(json, g), "rewards", 0) != at(group(json, g), "rewards", j));
+            assert_true(support_steer_at(support_steer_group(json, g), "rewards", 0) !=
+                        support_steer_at(support_steer_group(json, g), "rewards", j));
         }
     }
     cJSON_Delete(json);
@@ -264,15 +252,16 @@ static void test_draws_and_paths(void **state)
     support_steer_ok("draws-b", draws_b);
     support_steer_same("draws", "draws-b", 9);
     cJSON *json = support_steer_json("draws");
-    assert_int_equal((int)number(group(json, 0), "reward_evaluations"), 3 * (4 * 3 + 1));
-    check_group(group(json, 0), 3, 2000);
+    assert_int_equal((int)support_steer_number(support_steer_group(json, 0), "reward_evaluations"),
+                     3 * (4 * 3 + 1));
+    check_group(support_steer_group(json, 0), 3, 2000);
     cJSON_Delete(json);
     support_steer_ok("bytes", bytes);
     support_steer_ok("bytes-draws", bytes_draws);
     json = support_steer_json("bytes");
     assert_string_equal(tl_json_get(tl_json_get(json, "settings"), "intermediate_reward_path")->valuestring,
                         "bytes");
-    check_group(group(json, 1), 3, 2000);
+    check_group(support_steer_group(json, 1), 3, 2000);
     cJSON_Delete(json);
 }
 
@@ -284,21 +273,22 @@ static void retrace(const cJSON *g, size_t k, double lambda)
     cJSON_ArrayForEach(event, tl_json_get(g, "events"))
     {
         for (size_t j = 0; j < k; j++) {
-            double r = at(event, "rewards", j);
-            weight[j] += lambda * (r - last[j]) + at(event, "log_ratios", j);
-            check_near(at(event, "log_weights", j), weight[j], 1e-9);
+            double r = support_steer_at(event, "rewards", j);
+            weight[j] += lambda * (r - last[j]) + support_steer_at(event, "log_ratios", j);
+            check_near(support_steer_at(event, "log_weights", j), weight[j], 1e-9);
             last[j] = r;
         }
         if (!cJSON_IsTrue(tl_json_get(event, "resampled"))) continue;
         memcpy(old, last, sizeof old);
         for (size_t j = 0; j < k; j++) {
-            last[j] = old[(size_t)at(event, "ancestors", j)];
+            last[j] = old[(size_t)support_steer_at(event, "ancestors", j)];
             weight[j] = 0;
         }
     }
     for (size_t j = 0; j < k; j++) {
-        weight[j] += lambda * (at(g, "rewards", j) - last[j]) + at(g, "log_ratios", j);
-        check_near(at(g, "log_weights", j), weight[j], 1e-9);
+        weight[j] +=
+            lambda * (support_steer_at(g, "rewards", j) - last[j]) + support_steer_at(g, "log_ratios", j);
+        check_near(support_steer_at(g, "log_weights", j), weight[j], 1e-9);
     }
 }
 
@@ -314,18 +304,20 @@ static void test_guided(void **state)
     support_steer_same("guided", "guided-3", 9);
     cJSON *json = support_steer_json("guided");
     for (size_t g = 0; g < 3; g++) {
-        check_group(group(json, g), 3, 50);
-        retrace(group(json, g), 3, 50);
+        check_group(support_steer_group(json, g), 3, 50);
+        retrace(support_steer_group(json, g), 3, 50);
     }
-    int guided = (int)number(tl_json_get(json, "settings"), "guided_steps");
+    int guided = (int)support_steer_number(tl_json_get(json, "settings"), "guided_steps");
     assert_true(guided >= 2);
-    assert_int_equal((int)number(group(json, 0), "network_evaluations"), 3 * (4 + 3 * guided));
+    assert_int_equal((int)support_steer_number(support_steer_group(json, 0), "network_evaluations"),
+                     3 * (4 + 3 * guided));
     cJSON_Delete(json);
     support_steer_ok("guided-none", none);
     json = support_steer_json("guided-none");
     double spread = 0;
     for (size_t j = 0; j < 3; j++) {
-        double ratio = at(group(json, 0), "log_weights", j) - 50 * at(group(json, 0), "rewards", j);
+        double ratio = support_steer_at(support_steer_group(json, 0), "log_weights", j) -
+                       50 * support_steer_at(support_steer_group(json, 0), "rewards", j);
         spread = fmax(spread, fabs(ratio));
     }
     assert_true(spread > 1e-6);
@@ -343,7 +335,7 @@ static void test_samplers(void **state)
         const char *const more[] = {pair, NULL}, *const apart[] = {pair, "batch=3", NULL};
         support_steer_ok(out, more);
         cJSON *json = support_steer_json(out);
-        assert_true(number(tl_json_get(json, "totals"), "resampled") > 0);
+        assert_true(support_steer_number(tl_json_get(json, "totals"), "resampled") > 0);
         cJSON_Delete(json);
         char other[70];
         snprintf(other, sizeof other, "%s-3", out);

@@ -6,27 +6,6 @@
 
 #include "io/image.h"
 
-/* ---- pieces ---- */
-
-static const cJSON *group(const cJSON *json, size_t g)
-{
-    return cJSON_GetArrayItem(tl_json_get(json, "prompts"), (int)g);
-}
-
-static double number(const cJSON *object, const char *key)
-{
-    const cJSON *x = tl_json_get(object, key);
-    assert_true(cJSON_IsNumber(x));
-    return x->valuedouble;
-}
-
-static double at(const cJSON *object, const char *key, size_t i)
-{
-    const cJSON *x = cJSON_GetArrayItem(tl_json_get(object, key), (int)i);
-    assert_true(cJSON_IsNumber(x));
-    return x->valuedouble;
-}
-
 static void test_files(void **state)
 {
     static const char rows[] = "{\"prompt\": \"a red circle\", \"kind\": 7, \"reward\": \"theirs\"}\n"
@@ -47,13 +26,16 @@ static void test_files(void **state)
         assert_non_null(row);
         snprintf(name, sizeof name, "%05zu.png", i);
         assert_string_equal(tl_json_get(row, "file_name")->valuestring, name);
-        check_near(number(row, "reward"), at(group(json, i / 3), "rewards", i % 3), 0);
-        check_near(number(row, "weight"), at(group(json, i / 3), "weights", i % 3), 0);
-        assert_int_equal((int)number(row, "group"), i / 3);
-        assert_int_equal((int)number(row, "particle"), i % 3);
+        check_near(support_steer_number(row, "reward"),
+                   support_steer_at(support_steer_group(json, i / 3), "rewards", i % 3), 0);
+        check_near(support_steer_number(row, "weight"),
+                   support_steer_at(support_steer_group(json, i / 3), "weights", i % 3), 0);
+        assert_int_equal((int)support_steer_number(row, "group"), i / 3);
+        assert_int_equal((int)support_steer_number(row, "particle"), i % 3);
         assert_true((tl_json_get(row, "kind") != NULL) == (i < 3));
         bool best = cJSON_IsTrue(tl_json_get(row, "best"));
-        assert_true(best == ((size_t)number(group(json, i / 3), "best") == i % 3));
+        assert_true(best ==
+                    ((size_t)support_steer_number(support_steer_group(json, i / 3), "best") == i % 3));
         snprintf(name, sizeof name, "best/%05zu.png", i);
         assert_true(support_exists(support_steer_path("files", name)) == best);
         cJSON_Delete(row);
@@ -98,18 +80,20 @@ static void test_sum_of_rewards(void **state)
         double want = 0;
         for (int i = 0; i < 2; i++) {
             const cJSON *r = cJSON_GetArrayItem(rewards, i),
-                        *parts = cJSON_GetArrayItem(tl_json_get(group(json, 1), "parts"), (int)j);
-            want += (i ? 2 : 1) * (cJSON_GetArrayItem(parts, i)->valuedouble - number(r, "mean")) /
-                    number(r, "deviation");
+                        *parts =
+                            cJSON_GetArrayItem(tl_json_get(support_steer_group(json, 1), "parts"), (int)j);
+            want += (i ? 2 : 1) *
+                    (cJSON_GetArrayItem(parts, i)->valuedouble - support_steer_number(r, "mean")) /
+                    support_steer_number(r, "deviation");
         }
-        check_near(at(group(json, 1), "rewards", j), want, 1e-9);
+        check_near(support_steer_at(support_steer_group(json, 1), "rewards", j), want, 1e-9);
     }
     const cJSON *parts = tl_json_get(tl_json_get(json, "settings"), "parts");
     assert_int_equal(cJSON_GetArraySize(parts), 2);
     assert_string_equal(tl_json_get(cJSON_GetArrayItem(parts, 1), "reward")->valuestring, "colour:red");
-    check_near(number(cJSON_GetArrayItem(parts, 1), "weight"), 2, 0);
-    check_near(number(cJSON_GetArrayItem(parts, 1), "mean"), number(cJSON_GetArrayItem(rewards, 1), "mean"),
-               0);
+    check_near(support_steer_number(cJSON_GetArrayItem(parts, 1), "weight"), 2, 0);
+    check_near(support_steer_number(cJSON_GetArrayItem(parts, 1), "mean"),
+               support_steer_number(cJSON_GetArrayItem(rewards, 1), "mean"), 0);
     cJSON_Delete(json);
     support_steer_ok("raw", raw);
 }

@@ -32,20 +32,6 @@ static char *read_page(const char *path)
     return page;
 }
 
-static double number(const cJSON *object, const char *key)
-{
-    const cJSON *x = tl_json_get(object, key);
-    assert_true(cJSON_IsNumber(x));
-    return x->valuedouble;
-}
-
-static double at(const cJSON *object, const char *key, size_t i)
-{
-    const cJSON *x = cJSON_GetArrayItem(tl_json_get(object, key), (int)i);
-    assert_true(cJSON_IsNumber(x));
-    return x->valuedouble;
-}
-
 static void has(const char *page, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void has(const char *page, const char *fmt, ...)
 {
@@ -101,23 +87,24 @@ static const char *const reported[] = {"report=true", "lambda=1e5", NULL};
 
 static void check_prompt(const char *page, const cJSON *line, size_t k)
 {
-    for (size_t j = 0; j < k; j++) has(page, ">%.4f<span class=\"bar\">", at(line, "rewards", j));
+    for (size_t j = 0; j < k; j++)
+        has(page, ">%.4f<span class=\"bar\">", support_steer_at(line, "rewards", j));
     has(page,
         "%.4f<span class=\"bar\"><i style=\"width:%.0f%%\"></i></span><small>%.3f</small><br>\xe2\x98\x85 "
         "best",
-        at(line, "rewards", (size_t)number(line, "best")),
-        100 * at(line, "weights", (size_t)number(line, "best")),
-        at(line, "weights", (size_t)number(line, "best")));
-    has(page, "log Z %.4g", number(line, "log_z"));
+        support_steer_at(line, "rewards", (size_t)support_steer_number(line, "best")),
+        100 * support_steer_at(line, "weights", (size_t)support_steer_number(line, "best")),
+        support_steer_at(line, "weights", (size_t)support_steer_number(line, "best")));
+    has(page, "log Z %.4g", support_steer_number(line, "log_z"));
     const cJSON *event;
     cJSON_ArrayForEach(event, tl_json_get(line, "events"))
     {
-        has(page, ">step %d<", (int)number(event, "step"));
-        has(page, "ESS %.2f<", number(event, "ess"));
+        has(page, ">step %d<", (int)support_steer_number(event, "step"));
+        has(page, "ESS %.2f<", support_steer_number(event, "ess"));
         if (cJSON_IsTrue(tl_json_get(event, "resampled")))
             has(page, "aria-label=\"descent: 0 from %d, 1 from %d, 2 from %d\"",
-                (int)at(event, "ancestors", 0), (int)at(event, "ancestors", 1),
-                (int)at(event, "ancestors", 2));
+                (int)support_steer_at(event, "ancestors", 0), (int)support_steer_at(event, "ancestors", 1),
+                (int)support_steer_at(event, "ancestors", 2));
     }
 }
 
@@ -134,8 +121,8 @@ static void check_comparison(const char *page, const cJSON *json)
         cJSON *line = tl_json_parse(rest, n, "line", &err);
         assert_non_null(line);
         for (size_t j = 0; j < 3; j++) {
-            base += at(line, "rewards", j) / 9;
-            most = fmax(most, at(line, "rewards", j));
+            base += support_steer_at(line, "rewards", j) / 9;
+            most = fmax(most, support_steer_at(line, "rewards", j));
         }
         best += most / 3;
         cJSON_Delete(line);
@@ -143,16 +130,17 @@ static void check_comparison(const char *page, const cJSON *json)
     }
     assert_int_equal(*rest, 0);
     free(lines);
-    check_near(number(tl_json_get(c, "base"), "mean"), base, 1e-9);
-    check_near(number(tl_json_get(c, "best_of_plain"), "mean"), best, 1e-9);
-    check_near(number(tl_json_get(c, "best_minus_best_of_plain"), "mean"),
-               number(tl_json_get(json, "totals"), "reward_best") - best, 1e-9);
-    assert_int_equal((int)number(c, "network_evaluations"),
-                     (int)number(tl_json_get(json, "totals"), "network_evaluations"));
+    check_near(support_steer_number(tl_json_get(c, "base"), "mean"), base, 1e-9);
+    check_near(support_steer_number(tl_json_get(c, "best_of_plain"), "mean"), best, 1e-9);
+    check_near(support_steer_number(tl_json_get(c, "best_minus_best_of_plain"), "mean"),
+               support_steer_number(tl_json_get(json, "totals"), "reward_best") - best, 1e-9);
+    assert_int_equal((int)support_steer_number(c, "network_evaluations"),
+                     (int)support_steer_number(tl_json_get(json, "totals"), "network_evaluations"));
     has(page, "<tr><th>one plain sample</th><td>%.4f", base);
     has(page, "<tr><th>best of 3 plain samples</th><td>%.4f", best);
-    has(page, "%+.4f</b> \xc2\xb1 %.2g", number(tl_json_get(c, "best_minus_best_of_plain"), "mean"),
-        number(tl_json_get(c, "best_minus_best_of_plain"), "se"));
+    has(page, "%+.4f</b> \xc2\xb1 %.2g",
+        support_steer_number(tl_json_get(c, "best_minus_best_of_plain"), "mean"),
+        support_steer_number(tl_json_get(c, "best_minus_best_of_plain"), "se"));
 }
 
 static void test_page(void **state)
@@ -161,7 +149,8 @@ static void test_page(void **state)
     support_steer_ok("run", reported);
     cJSON *json = support_steer_json("run");
     char *page = read_page(support_steer_path("run", "report.html"));
-    assert_true(number(tl_json_get(json, "totals"), "resampled") > 0); /* or descent says little */
+    assert_true(support_steer_number(tl_json_get(json, "totals"), "resampled") >
+                0); /* or descent says little */
     check_alone(page);
     HAS(page, "finished, 3 prompts");
     HAS(page, "3 particles a prompt, potential diff, lambda 100000");
@@ -241,11 +230,12 @@ static void test_guided(void **state)
     support_steer_ok("guided", more);
     cJSON *json = support_steer_json("guided");
     const cJSON *settings = tl_json_get(json, "settings"), *c = tl_json_get(json, "comparison");
-    int guided = (int)number(settings, "guided_steps"), samples = (3 * (4 + 3 * guided) + 3) / 4;
+    int guided = (int)support_steer_number(settings, "guided_steps"),
+        samples = (3 * (4 + 3 * guided) + 3) / 4;
     assert_true(guided > 0);
-    assert_int_equal((int)number(c, "plain_samples"), samples);
-    assert_true(number(c, "network_evaluations") >=
-                number(tl_json_get(json, "totals"), "network_evaluations"));
+    assert_int_equal((int)support_steer_number(c, "plain_samples"), samples);
+    assert_true(support_steer_number(c, "network_evaluations") >=
+                support_steer_number(tl_json_get(json, "totals"), "network_evaluations"));
     cJSON_Delete(json);
     char *page = read_page(support_steer_path("guided", "report.html"));
     check_alone(page);
@@ -368,9 +358,9 @@ static void test_runs(void **state)
     check_alone(page);
     cJSON *left = support_steer_json("side-a"), *right = support_steer_json("side-b");
     has(page, "\">%+.4f</b>",
-        number(tl_json_get(right, "totals"), "reward_best") -
-            number(tl_json_get(left, "totals"), "reward_best"));
-    has(page, "%.4f <span class=\"dim\">", number(tl_json_get(right, "totals"), "reward_best"));
+        support_steer_number(tl_json_get(right, "totals"), "reward_best") -
+            support_steer_number(tl_json_get(left, "totals"), "reward_best"));
+    has(page, "%.4f <span class=\"dim\">", support_steer_number(tl_json_get(right, "totals"), "reward_best"));
     assert_int_equal(count(page, "<circle class=\"dot\""), 3);
     HAS(page, "all runs have the same seed");
     HAS(page, "<tr><th>potential</th><td>none</td><td>diff</td></tr>");
